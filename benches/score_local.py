@@ -1,19 +1,21 @@
 #!/usr/bin/env python3
 """`distil score-local` beside an evaluation in transformers, on the same models, prompts and number of threads.
 
-benches/score_local.py --reference reference_eval.py --teacher DIR --student DIR --prompts FILE.json [--rounds 2]
-                       [--max-new-tokens 128] [--threads 2] [--distil target/release/distil] [--record FILE.md]
+benches/score_local.py --teacher DIR --student DIR --prompts FILE.json [--rounds 2] [--max-new-tokens 128]
+                       [--threads 2] [--distil target/release/distil] [--record FILE.md]
 
---reference is a program that takes --teacher, --student, --prompts, --out, --max-new-tokens and writes reference.json
-with "students" and "seconds"; crates/distil-eval/tests/fixtures/parity/README.md says where ours came from. It is run
-with the Python that runs this. The two take turns; of each phase the fastest run counts, for both. Prints the phases'
-seconds, peak memory, ratios, and the largest relative difference of a KL, and appends them to --record.
+Needs torch, transformers >= 5.2 and safetensors (PyPI), and `cargo build --release -p distil-cli`. The evaluation in
+transformers is crates/distil-eval/tests/fixtures/parity/reference_eval.py. The two take turns; of each phase the fastest
+run counts, for both. Prints the phases' seconds, peak memory, ratios, and the largest relative difference of a KL, and
+appends them to --record.
 """
 import argparse, json, os, pathlib, platform, subprocess, sys, tempfile, time
 
 p = argparse.ArgumentParser()
-for name in ("reference", "teacher", "student", "prompts"):
+for name in ("teacher", "student", "prompts"):
     p.add_argument(f"--{name}", required=True)
+evaluation = pathlib.Path(__file__).parent.parent / "crates/distil-eval/tests/fixtures/parity/reference_eval.py"
+p.add_argument("--reference", default=str(evaluation))
 p.add_argument("--distil", default="target/release/distil")
 p.add_argument("--rounds", type=int, default=2)
 p.add_argument("--max-new-tokens", type=int, default=128)

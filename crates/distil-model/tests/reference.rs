@@ -226,3 +226,53 @@ fn bf16_stays_close_to_f32() {
         assert_eq!(continuation, rounded.ids("greedy_ids")[0][..4]);
     }
 }
+
+/// All positions of all models of a larger collection, where it is there. `DISTIL_FIXTURES` says where, else it is
+/// looked for beside the repository.
+#[test]
+#[allow(clippy::print_stdout)] // says what was compared, or that nothing was
+fn every_position_of_a_larger_collection_matches() {
+    let beside = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/fixtures");
+    let models = std::env::var_os("DISTIL_FIXTURES").map_or(beside, PathBuf::from).join("models");
+    let Ok(entries) = std::fs::read_dir(&models) else {
+        println!("skipped: no larger collection of models is here; set DISTIL_FIXTURES to its folder");
+        return;
+    };
+    let mut compared = 0;
+    for folder in entries.map(|entry| entry.unwrap().path()).filter(|folder| folder.join("config.json").exists()) {
+        let name = folder.file_name().unwrap().to_string_lossy().into_owned();
+        let bound = match name.as_str() {
+            name if name.starts_with("qwen3_5-moe") => 3e-4,
+            name if name.starts_with("qwen3_5") => 1e-3,
+            _ => 5e-5,
+        };
+        let model = CausalLm::load(&folder, &LoadOptions::cpu_f32()).unwrap();
+        let reference = candle_core::safetensors::load(folder.join("reference.safetensors"), &Device::Cpu).unwrap();
+        let fixture = Fixture { model, reference };
+        let ids = fixture.ids("input_ids");
+        let requests: Vec<_> = ids.iter().map(|tokens| whole(tokens)).collect();
+        let hidden = fixture.model.hidden_states(&requests).unwrap();
+        let vocabulary = 0..fixture.model.head().vocab_size();
+        let logits =
+            |hidden: &Tensor| fixture.model.head().logits_tile(hidden, vocabulary.clone()).unwrap().to_vec2().unwrap();
+        let (found, expected) = if fixture.reference.contains_key("logits_f32") {
+            (hidden.iter().map(logits).collect(), fixture.rows("logits_f32"))
+        } else {
+            let positions = fixture.reference["logits_f32.pos"].to_vec1::<i64>().unwrap();
+            let positions: Vec<usize> = positions.into_iter().map(|position| position as usize).collect();
+            let rows = fixture.reference["logits_f32.rows"].to_vec2::<f32>().unwrap();
+            (vec![logits(&pick(&hidden[0], &positions))], vec![rows])
+        };
+        let difference = greatest_difference(&found, &expected);
+        println!("{name}: greatest difference of a logit {difference:.1e} (bound {bound:.0e})");
+        assert!(difference <= bound, "{name}: {difference} > {bound}");
+        if fixture.reference.contains_key("greedy_ids") {
+            let expected = fixture.ids("greedy_ids").remove(0);
+            let prompt = fixture.ids("greedy_prompt").remove(0);
+            let found = fixture.model.generate(&[&prompt], &greedy(expected.len(), Vec::new()), &mut |_| {}).unwrap();
+            assert_eq!(found[0], expected, "{name}");
+        }
+        compared += 1;
+    }
+    assert!(compared >= 10, "{compared} models in {}", models.display());
+}
