@@ -103,9 +103,14 @@ impl<'a> Progress<'a> {
                 bar.enable_steady_tick(Duration::from_millis(120));
                 self.bar = Some(bar);
             }
-            Event::PhaseProgress { done, .. } => {
+            Event::PhaseProgress { done, total, .. } => {
                 if let Some(bar) = &self.bar {
-                    bar.set_position(done.tokens);
+                    // How much a load has to read is known only once it is under way.
+                    if total.bytes > 0 && bar.length().is_none() {
+                        bar.set_length(total.bytes);
+                        bar.set_style(bytes_style());
+                    }
+                    bar.set_position(if total.bytes > 0 { done.bytes } else { done.tokens });
                 }
             }
             Event::PhaseFinished { .. } => {
@@ -146,15 +151,14 @@ impl<'a> Progress<'a> {
     /// A plain line in the middle of a phase.
     fn under_way(&self, phase: Phase, done: Work, total: Work, elapsed: Duration) -> String {
         let mut line = format!("{}: ", self.doing(phase));
-        if total.tokens > 0 && done.tokens > 0 {
-            let share = done.tokens as f64 / total.tokens as f64;
+        let (done, total, amount) = match total.bytes {
+            0 => (done.tokens, total.tokens, counted(done.tokens, "token")),
+            bytes => (done.bytes, bytes, format!("{} MB", done.bytes / 1_000_000)),
+        };
+        if total > 0 && done > 0 {
+            let share = done as f64 / total as f64;
             let left = elapsed.mul_f64((1.0 / share - 1.0).clamp(0.0, 1e6));
-            line += &format!(
-                "{:.0}% ({}), about {} left",
-                (share * 100.0).floor().min(100.0),
-                counted(done.tokens, "token"),
-                duration(left)
-            );
+            line += &format!("{:.0}% ({amount}), about {} left", (share * 100.0).floor().min(100.0), duration(left));
         } else {
             line += &format!("{} so far", duration(elapsed));
         }
@@ -189,7 +193,12 @@ fn measured_style() -> ProgressStyle {
     )
 }
 
-/// A spinner with the time so far, for phases without a measure.
+/// A bar with the share read, the rate and the time left.
+fn bytes_style() -> ProgressStyle {
+    style("{msg:32} {bar:28} {percent:>3}%  {decimal_bytes_per_sec:>14}  {eta:>4} left").progress_chars("━╸─")
+}
+
+/// A spinner with the time so far, for what has no measure yet.
 fn spinner_style() -> ProgressStyle {
     style("{msg:32} {spinner} {elapsed}")
 }
@@ -215,11 +224,11 @@ mod tests {
 
     #[test]
     fn plain_lines_come_every_half_minute_and_tell_the_time_left() {
-        let total = Work { tokens: 1000, prompts: 4 };
+        let total = Work { tokens: 1000, prompts: 4, bytes: 0 };
         let phase = Phase::TeacherGenerate;
         let at = |tokens, seconds| Event::PhaseProgress {
             phase,
-            done: Work { tokens, prompts: 0 },
+            done: Work { tokens, ..Work::default() },
             total,
             elapsed: Duration::from_secs(seconds),
         };
@@ -232,13 +241,32 @@ mod tests {
                 at(500, 60),
                 Event::PhaseFinished {
                     phase,
-                    done: Work { tokens: 900, prompts: 4 },
+                    done: Work { tokens: 900, prompts: 4, bytes: 0 },
                     elapsed: Duration::from_secs(90)
                 },
             ]),
             "teacher: continuing the prompts: 25% (250 tokens), about 1 min 30 s left\n\
              teacher: continuing the prompts: 50% (500 tokens), about 1 min 00 s left\n\
              teacher: wrote 900 tokens in 1 min 30 s (10 tokens/s)\n"
+        );
+    }
+
+    #[test]
+    fn a_load_tells_its_bytes() {
+        let phase = Phase::TeacherLoad;
+        let bytes = |bytes| Work { bytes, ..Work::default() };
+        assert_eq!(
+            lines(&[
+                Event::PhaseStarted { phase, total: Work::default() },
+                Event::PhaseProgress {
+                    phase,
+                    done: bytes(20_000_000_000),
+                    total: bytes(80_000_000_000),
+                    elapsed: Duration::from_secs(30)
+                },
+                Event::PhaseFinished { phase, done: bytes(80_000_000_000), elapsed: Duration::from_secs(90) },
+            ]),
+            "teacher: loading: 25% (20000 MB), about 1 min 30 s left\nteacher: loaded in 1 min 30 s\n"
         );
     }
 

@@ -12,7 +12,7 @@ use crate::{
     ScoreRequest, ScoreSettings, ScoredPrompt, TeacherIdentity, TeacherReport, Work,
     cache::{CachedPrompt, GenerationRules, TeacherCache},
     memory::peak_rss_bytes,
-    progress::Progress,
+    progress::{PhaseProgress, Progress},
     teacher,
 };
 
@@ -81,7 +81,7 @@ pub fn teacher_pass(
         other => other,
     };
     let mut progress = Progress::new(clock, events);
-    let all = |tokens: usize| Work { tokens: tokens as u64, prompts: prompts.len() as u64 };
+    let all = |tokens: usize| Work { tokens: tokens as u64, prompts: prompts.len() as u64, bytes: 0 };
 
     // The tokenizer of a large vocabulary takes more memory than a small model: it is gone before the teacher comes.
     let (tokens, tokenizer_digest) = progress
@@ -93,16 +93,16 @@ pub fn teacher_pass(
         .map_err(of_teacher)?;
     let files = if settings.digest_weights {
         progress
-            .phase(Phase::TeacherDigest, "teacher_digest".to_owned(), Work::default(), |_| {
-                weights_digest(&source.folder)
+            .phase(Phase::TeacherDigest, "teacher_digest".to_owned(), Work::default(), |phase| {
+                weights_digest(&source.folder, &mut |bytes| phase.read(bytes))
             })
             .map_err(|error| of_teacher(error.into()))?
     } else {
         Vec::new()
     };
     let (model, head_digest) = progress
-        .phase(Phase::TeacherLoad, "teacher_load".to_owned(), Work::default(), |_| {
-            let model = load(source, settings)?;
+        .phase(Phase::TeacherLoad, "teacher_load".to_owned(), Work::default(), |phase| {
+            let model = load(source, settings, phase)?;
             let head_digest = model.head().digest()?;
             Ok((model, head_digest))
         })
@@ -212,8 +212,9 @@ pub fn score_students(
     })
 }
 
-fn load(source: &ModelSource, settings: &ScoreSettings) -> Result<CausalLm, ModelError> {
-    CausalLm::load(&source.folder, &LoadOptions { device: settings.device.clone(), dtype: settings.dtype })
+fn load(source: &ModelSource, settings: &ScoreSettings, phase: &mut PhaseProgress<'_>) -> Result<CausalLm, ModelError> {
+    let options = LoadOptions { device: settings.device.clone(), dtype: settings.dtype };
+    CausalLm::load_with_progress(&source.folder, &options, &mut |bytes| phase.read(bytes))
 }
 
 fn check_settings(settings: &ScoreSettings) -> Result<(), EvalError> {

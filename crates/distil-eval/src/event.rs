@@ -39,13 +39,15 @@ pub enum Phase {
 /// An amount of work, done or to be done.
 ///
 /// Tokens are what a phase puts through a model: new ones in [`Phase::TeacherGenerate`], those of prompt and
-/// continuation in the others. Both are 0 in phases that have no such measure (loads and digests).
+/// continuation in the others. Bytes are what loads and digests read. What does not apply to a phase is 0.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
 pub struct Work {
     /// Tokens.
     pub tokens: u64,
     /// Prompts that are finished.
     pub prompts: u64,
+    /// Bytes of a model's files.
+    pub bytes: u64,
 }
 
 /// What happens during a run, in order. `elapsed` is the time since its phase started.
@@ -57,7 +59,8 @@ pub enum Event {
     PhaseStarted {
         /// Which.
         phase: Phase,
-        /// How much there is to do; tokens of [`Phase::TeacherGenerate`] are an upper bound.
+        /// How much there is to do; tokens of [`Phase::TeacherGenerate`] are an upper bound, and the bytes of loads
+        /// and digests are not known yet.
         total: Work,
     },
     /// A phase goes on.
@@ -66,7 +69,7 @@ pub enum Event {
         phase: Phase,
         /// How much is done.
         done: Work,
-        /// As in [`Event::PhaseStarted`].
+        /// As in [`Event::PhaseStarted`], with the bytes of loads and digests.
         total: Work,
         /// Time since the phase started.
         elapsed: Duration,

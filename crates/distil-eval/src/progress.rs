@@ -1,5 +1,7 @@
 use std::{collections::BTreeMap, time::Duration};
 
+use distil_model::ByteProgress;
+
 use crate::{Event, Phase, Work};
 
 /// Tells phases as events and keeps the time each took.
@@ -65,6 +67,16 @@ impl PhaseProgress<'_> {
     }
 
     pub(crate) fn add(&mut self, tokens: usize, prompts: usize) {
-        self.done(Work { tokens: self.done.tokens + tokens as u64, prompts: self.done.prompts + prompts as u64 });
+        self.done(Work {
+            tokens: self.done.tokens + tokens as u64,
+            prompts: self.done.prompts + prompts as u64,
+            ..self.done
+        });
+    }
+
+    /// How far reading a model's files is.
+    pub(crate) fn read(&mut self, bytes: ByteProgress) {
+        self.total.bytes = bytes.total;
+        self.done(Work { bytes: bytes.done, ..self.done });
     }
 }

@@ -63,7 +63,7 @@ pub(crate) fn continue_prompts(
     };
     let borrowed: Vec<&[u32]> = prompts.iter().map(Vec::as_slice).collect();
     let continuations = teacher.generate(&borrowed, &generation, &mut |so_far| {
-        progress.done(Work { tokens: so_far.new_tokens as u64, prompts: so_far.finished_prompts as u64 });
+        progress.done(Work { tokens: so_far.new_tokens as u64, prompts: so_far.finished_prompts as u64, bytes: 0 });
     })?;
     prompts
         .iter()

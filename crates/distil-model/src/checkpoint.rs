@@ -1,6 +1,7 @@
 //! The weights of a model's folder: one or several safetensors files, mapped into memory, looked up by canonical name
 //! and converted tensor by tensor to the dtype and device that the model runs with.
 
+use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -118,15 +119,34 @@ struct Entry {
     info: TensorInfo,
 }
 
+impl Entry {
+    fn bytes(&self) -> u64 {
+        (self.info.data_offsets.1 - self.info.data_offsets.0) as u64
+    }
+}
+
+/// How much of some files has been read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ByteProgress {
+    /// Bytes read so far.
+    pub done: u64,
+    /// Bytes to read in all; where a model leaves tensors of its files alone, somewhat more than it reads.
+    pub total: u64,
+}
+
 /// The opened weights of one model.
-pub(crate) struct Checkpoint {
+pub(crate) struct Checkpoint<'p> {
     folder: PathBuf,
     shards: Vec<Shard>,
     entries: HashMap<String, Entry>,
+    loaded: Cell<u64>,
+    total: u64,
+    progress: RefCell<&'p mut dyn FnMut(ByteProgress)>,
 }
 
-impl Checkpoint {
-    pub(crate) fn open(folder: &Path) -> Result<Self> {
+impl<'p> Checkpoint<'p> {
+    /// Opens the weights of a folder; `progress` is called after each tensor that is loaded.
+    pub(crate) fn open(folder: &Path, progress: &'p mut dyn FnMut(ByteProgress)) -> Result<Self> {
         let WeightFiles { files, weight_map } = WeightFiles::find(folder)?;
         let mut shards = Vec::with_capacity(files.len());
         let mut entries: HashMap<String, Entry> = HashMap::new();
@@ -156,7 +176,14 @@ impl Checkpoint {
                 return Err(ModelError::Weights { path: folder.join(file), reason });
             }
         }
-        Ok(Self { folder: folder.to_owned(), shards, entries })
+        Ok(Self {
+            folder: folder.to_owned(),
+            shards,
+            total: entries.values().map(|entry| entry.bytes()).sum(),
+            entries,
+            loaded: Cell::new(0),
+            progress: RefCell::new(progress),
+        })
     }
 
     pub(crate) fn contains(&self, name: &str) -> bool {
@@ -193,6 +220,8 @@ impl Checkpoint {
             }
         };
         shard.release(range);
+        self.loaded.set(self.loaded.get() + entry.bytes());
+        (self.progress.borrow_mut())(ByteProgress { done: self.loaded.get(), total: self.total });
         Ok(tensor)
     }
 }

@@ -1,10 +1,10 @@
 use std::fs::File;
 use std::io::Read;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
 
-use crate::checkpoint::weight_files;
+use crate::checkpoint::{ByteProgress, weight_files};
 use crate::error::{ModelError, Result};
 
 /// The digest of one file of a model.
@@ -20,16 +20,28 @@ pub struct FileDigest {
 
 /// SHA-256 of `config.json` and of each safetensors file that a loader reads, in this order, the shards by name.
 ///
+/// `progress` is called after each megabyte.
+///
 /// # Errors
 ///
 /// The folder has no safetensors weights, or a file cannot be read.
-pub fn weights_digest(folder: &Path) -> Result<Vec<FileDigest>> {
+pub fn weights_digest(folder: &Path, progress: &mut dyn FnMut(ByteProgress)) -> Result<Vec<FileDigest>> {
     let mut files = vec![folder.join("config.json")];
     files.extend(weight_files(folder)?);
-    files.iter().map(|path| file_digest(path)).collect()
+    let size = |path: &PathBuf| match std::fs::metadata(path) {
+        Ok(metadata) => Ok(metadata.len()),
+        Err(source) => Err(ModelError::Read { path: path.clone(), source }),
+    };
+    let total = files.iter().map(size).sum::<Result<u64>>()?;
+    let mut done = 0;
+    let mut advance = |bytes: u64| {
+        done += bytes;
+        progress(ByteProgress { done, total });
+    };
+    files.iter().map(|path| file_digest(path, &mut advance)).collect()
 }
 
-fn file_digest(path: &Path) -> Result<FileDigest> {
+fn file_digest(path: &Path, advance: &mut dyn FnMut(u64)) -> Result<FileDigest> {
     let read_error = |source| ModelError::Read { path: path.to_owned(), source };
     let mut file = File::open(path).map_err(read_error)?;
     let mut hasher = Sha256::new();
@@ -42,6 +54,7 @@ fn file_digest(path: &Path) -> Result<FileDigest> {
         }
         hasher.update(&buffer[..read]);
         bytes += read as u64;
+        advance(read as u64);
     }
     let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
     Ok(FileDigest { name, bytes, sha256: hex(&hasher.finalize()) })

@@ -36,11 +36,12 @@ impl OutputHead {
     /// As [`CausalLm::load`](crate::CausalLm::load), as far as the head is concerned.
     pub fn load(folder: &Path, options: &LoadOptions) -> Result<Self> {
         let config = ModelConfig::load(folder)?;
-        let checkpoint = Checkpoint::open(folder)?;
+        let mut silent = |_| {};
+        let checkpoint = Checkpoint::open(folder, &mut silent)?;
         Self::load_from(&checkpoint, &config, options)
     }
 
-    fn load_from(checkpoint: &Checkpoint, config: &ModelConfig, options: &LoadOptions) -> Result<Self> {
+    fn load_from(checkpoint: &Checkpoint<'_>, config: &ModelConfig, options: &LoadOptions) -> Result<Self> {
         let name = if config.tie_word_embeddings { "embed_tokens.weight" } else { "lm_head.weight" };
         let shape = [config.vocab_size, config.hidden_size];
         Ok(Self::new(checkpoint.load(name, &shape, options.dtype, &options.device)?))
@@ -49,7 +50,7 @@ impl OutputHead {
     /// The head of a model whose embedding is loaded already.
     pub(crate) fn load_beside(
         embedding: &Tensor,
-        checkpoint: &Checkpoint,
+        checkpoint: &Checkpoint<'_>,
         config: &ModelConfig,
         options: &LoadOptions,
     ) -> Result<Self> {

@@ -67,6 +67,7 @@ mod tokenizer;
 
 pub use candle_core::{DType, Device, Tensor};
 
+pub use checkpoint::ByteProgress;
 pub use config::{Architecture, LayerType, ModelConfig};
 pub use digest::{FileDigest, weights_digest};
 pub use error::ModelError;

@@ -5,14 +5,14 @@ use crate::error::Result;
 
 /// A checkpoint seen from one place of the name tree, with the dtype and device that tensors are loaded to.
 pub(crate) struct Loader<'a> {
-    checkpoint: &'a Checkpoint,
+    checkpoint: &'a Checkpoint<'a>,
     dtype: DType,
     device: &'a Device,
     prefix: String,
 }
 
 impl<'a> Loader<'a> {
-    pub(crate) fn new(checkpoint: &'a Checkpoint, dtype: DType, device: &'a Device) -> Self {
+    pub(crate) fn new(checkpoint: &'a Checkpoint<'a>, dtype: DType, device: &'a Device) -> Self {
         Self { checkpoint, dtype, device, prefix: String::new() }
     }
 

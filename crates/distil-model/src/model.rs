@@ -3,7 +3,7 @@ use std::path::Path;
 
 use candle_core::{DType, Device, Tensor};
 
-use crate::checkpoint::Checkpoint;
+use crate::checkpoint::{ByteProgress, Checkpoint};
 use crate::config::{LayerConfig, LayerType, ModelConfig};
 use crate::error::{ModelError, Result};
 use crate::head::OutputHead;
@@ -82,8 +82,21 @@ impl CausalLm {
     /// The configuration or the weights cannot be read, are malformed, are of an architecture or dtype that is not
     /// supported, or contradict each other.
     pub fn load(folder: &Path, options: &LoadOptions) -> Result<Self> {
+        Self::load_with_progress(folder, options, &mut |_| {})
+    }
+
+    /// [`load`](Self::load), telling after each tensor how much of the weights has been read.
+    ///
+    /// # Errors
+    ///
+    /// As [`load`](Self::load).
+    pub fn load_with_progress(
+        folder: &Path,
+        options: &LoadOptions,
+        progress: &mut dyn FnMut(ByteProgress),
+    ) -> Result<Self> {
         let config = ModelConfig::load(folder)?;
-        let checkpoint = Checkpoint::open(folder)?;
+        let checkpoint = Checkpoint::open(folder, progress)?;
         let loader = Loader::new(&checkpoint, options.dtype, &options.device);
         let embedding = loader.load("embed_tokens.weight", &[config.vocab_size, config.hidden_size])?;
         let layers = config.layers.iter().enumerate();

@@ -104,14 +104,15 @@ fn run_student(
         return Err(EvalError::VocabularySize { teacher: teacher_vocab_size, student: vocab_size });
     }
     let files = if settings.digest_weights {
-        progress.phase(Phase::StudentDigest { student }, format!("digest.{name}"), Work::default(), |_| {
-            weights_digest(&source.folder)
+        progress.phase(Phase::StudentDigest { student }, format!("digest.{name}"), Work::default(), |phase| {
+            weights_digest(&source.folder, &mut |bytes| phase.read(bytes))
         })?
     } else {
         Vec::new()
     };
-    let model = progress
-        .phase(Phase::StudentLoad { student }, format!("load.{name}"), Work::default(), |_| load(source, settings))?;
+    let model = progress.phase(Phase::StudentLoad { student }, format!("load.{name}"), Work::default(), |phase| {
+        load(source, settings, phase)
+    })?;
     *identity = Some(ModelIdentity { architecture: model.config().architecture.to_string(), files });
 
     let early_stop = if settings.early_stop { reference(earlier, settings) } else { None };
@@ -121,6 +122,7 @@ fn run_student(
     let total = Work {
         tokens: teacher.cache.prompts.iter().map(|prompt| prompt.sequence.model_input().len() as u64).sum(),
         prompts: teacher.cache.prompts.len() as u64,
+        bytes: 0,
     };
     let positions_kl_nats =
         progress.phase(Phase::StudentScore { student }, format!("score.{name}"), total, |phase| {

@@ -320,8 +320,9 @@ fn events_tell_each_phase_and_its_work() {
                 assert_eq!(open.replace(*phase), None, "one phase at a time");
                 before = Work::default();
             }
-            Event::PhaseProgress { phase, done, elapsed, .. } => {
+            Event::PhaseProgress { phase, done, total, elapsed } => {
                 assert_eq!(open, Some(*phase));
+                assert!(done.bytes >= before.bytes && done.bytes <= total.bytes);
                 assert!(done.tokens >= before.tokens && done.prompts >= before.prompts && !elapsed.is_zero());
                 before = *done;
             }
@@ -335,16 +336,21 @@ fn events_tell_each_phase_and_its_work() {
         }
     }
     let prompt_tokens: usize = outcome.report.prompts.iter().map(|prompt| prompt.prompt_tokens).sum();
-    let work = |tokens: usize, prompts: u64| Work { tokens: tokens as u64, prompts };
+    let work = |tokens: usize, prompts: u64| Work { tokens: tokens as u64, prompts, bytes: 0 };
+    let read = |model: &str| {
+        let bytes = fs::read(tiny(model).join("model.safetensors")).unwrap();
+        let header = u64::from_le_bytes(bytes[..8].try_into().unwrap());
+        Work { bytes: bytes.len() as u64 - 8 - header, ..Work::default() }
+    };
     let input_tokens = prompt_tokens + 8 * 5;
     assert_eq!(
         phases,
         [
             (Phase::Tokenize, work(prompt_tokens, 8)),
-            (Phase::TeacherLoad, work(0, 0)),
+            (Phase::TeacherLoad, read("teacher")),
             (Phase::TeacherGenerate, work(8 * 6, 8)),
             (Phase::TeacherForward, work(input_tokens, 8)),
-            (Phase::StudentLoad { student: 0 }, work(0, 0)),
+            (Phase::StudentLoad { student: 0 }, read("student-a")),
             (Phase::StudentScore { student: 0 }, work(input_tokens, 8)),
         ]
     );
