@@ -9,13 +9,14 @@ use candle_core::{Device, Tensor};
 use distil_model::{CausalLm, Generation, HiddenStatesRequest, LoadOptions, Sampling};
 
 /// Greatest absolute difference of a logit.
-const MODELS: [(&str, f32); 10] = [
+const MODELS: [(&str, f32); 11] = [
     ("llama", 5e-5),
     ("qwen2", 5e-5),
     ("qwen3", 5e-5),
     ("qwen3_moe", 5e-5),
     ("qwen3_5-dense", 1e-3),
     ("qwen3_5-dense-f32", 1e-3),
+    ("qwen3_5-dense-mild", 1e-3),
     ("qwen3_5-moe", 3e-4),
     ("qwen3_5-moe-fused", 3e-4),
     ("qwen3_5-wrapper", 1e-3),
@@ -212,18 +213,56 @@ fn draws_depend_on_the_seed_and_not_on_the_batch() {
     assert_ne!(first, run(&generation(2, 1 << 30)));
 }
 
+/// Mean KL, in nats, of a bf16 run from the reference's f32 logits.
+fn mean_kl_from_reference(rounded: &Fixture) -> f64 {
+    let log_softmax = |row: &[f32]| -> Vec<f64> {
+        let max = row.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+        let sum: f64 = row.iter().map(|&logit| f64::from(logit - max).exp()).sum();
+        row.iter().map(|&logit| f64::from(logit - max) - sum.ln()).collect()
+    };
+    let (found, expected) = (rounded.logits(), rounded.rows("logits"));
+    let rows: Vec<_> = expected.iter().flatten().zip(found.iter().flatten()).collect();
+    let kl = |(expected, found): &(&Vec<f32>, &Vec<f32>)| -> f64 {
+        let (p, q) = (log_softmax(expected), log_softmax(found));
+        p.iter().zip(&q).map(|(p, q)| p.exp() * (p - q)).sum()
+    };
+    rows.iter().map(kl).sum::<f64>() / rows.len() as f64
+}
+
 #[test]
-fn bf16_stays_close_to_f32() {
-    // Attention only: random recurrent models divide by norms near zero and are chaotic in bf16.
-    for name in ["qwen3", "llama"] {
-        let folder = folder(name);
+#[allow(clippy::print_stdout)] // the figures, for whoever runs it with --nocapture
+fn bf16_is_as_close_to_f32_as_in_transformers() {
+    // What transformers' own bf16 run of these models is away from its f32 run, over all positions. Of the recurrent
+    // ones only this has small residual updates: the others divide by norms near zero and are chaotic in bf16.
+    for (name, in_transformers) in
+        [("qwen3", 2.4e-4), ("llama", 5.5e-5), ("qwen2", 2.6e-4), ("qwen3_moe", 6.5e-4), ("qwen3_5-dense-mild", 5.8e-7)]
+    {
         let options = LoadOptions { device: Device::Cpu, dtype: candle_core::DType::BF16 };
-        let rounded = Fixture { model: CausalLm::load(&folder, &options).unwrap(), ..fixture(name) };
-        let difference = greatest_difference(&rounded.logits(), &rounded.rows("logits"));
-        assert!(difference > 0.0 && difference < 0.3, "{name}: {difference}");
-        let prompt = rounded.ids("greedy_prompt").remove(0);
-        let continuation = rounded.model.generate(&[&prompt], &greedy(4, Vec::new()), &mut |_| {}).unwrap().remove(0);
-        assert_eq!(continuation, rounded.ids("greedy_ids")[0][..4]);
+        let rounded = Fixture { model: CausalLm::load(&folder(name), &options).unwrap(), ..fixture(name) };
+        let kl = mean_kl_from_reference(&rounded);
+        println!("{name}: bf16 is {kl:.1e} nats from f32 (transformers {in_transformers:.1e})");
+        assert!(kl > 0.0 && kl < 1.5 * in_transformers, "{name}: {kl}");
+        if name == "qwen3" || name == "llama" {
+            let prompt = rounded.ids("greedy_prompt").remove(0);
+            let continuation =
+                rounded.model.generate(&[&prompt], &greedy(4, Vec::new()), &mut |_| {}).unwrap().remove(0);
+            assert_eq!(continuation, rounded.ids("greedy_ids")[0][..4]);
+        }
+    }
+}
+
+#[test]
+fn every_model_runs_and_decodes_in_bf16_and_f16() {
+    for dtype in [candle_core::DType::BF16, candle_core::DType::F16] {
+        for (name, _) in MODELS {
+            let model = CausalLm::load(&folder(name), &LoadOptions { device: Device::Cpu, dtype }).unwrap();
+            let prompts: [&[u32]; 2] = [&[3, 1, 4, 1, 5], &[2, 7]];
+            let new = model.generate(&prompts, &greedy(3, Vec::new()), &mut |_| {});
+            let new = new.unwrap_or_else(|error| panic!("{name} in {dtype:?}: {error}"));
+            assert!(new.iter().all(|continuation| continuation.len() == 3), "{name} in {dtype:?}");
+            let hidden = model.hidden_states(&[whole(prompts[0])]).unwrap().remove(0);
+            assert_eq!(hidden.dtype(), dtype, "{name}");
+        }
     }
 }
 
