@@ -1,14 +1,24 @@
 //! The command line as typed: what can be given, with its help. What holds in the end is decided in
 //! [`crate::settings`], which lays these over the environment, `distil.toml` and the defaults.
 
+// Documentation here is the help that users read, where brackets mean "may be left out".
+#![allow(rustdoc::broken_intra_doc_links)]
+
+mod check;
+mod prompts;
+mod score_local;
+
 use std::path::PathBuf;
 
 use anyhow::anyhow;
 use clap::builder::BoolishValueParser;
-use clap::{ArgMatches, Args, FromArgMatches as _, Parser, Subcommand};
+use clap::{ArgMatches, Args, Parser, Subcommand};
 
+pub(crate) use self::check::CheckArgs;
+pub(crate) use self::prompts::{DrawArgs, PromptsArgs};
+pub(crate) use self::score_local::ScoreLocalArgs;
 use crate::exit::CommandError;
-use crate::settings::{DeviceChoice, DtypeChoice, Format, Probability, Temperature, Threads, TokenLimit};
+use crate::settings::Format;
 
 /// What ends each help page.
 const AFTER_HELP: &str = "\
@@ -55,13 +65,25 @@ pub(crate) enum Command {
     /// in nats over the whole vocabulary, averaged over every position of every continuation: 0 is a perfect
     /// copy, lower is better.
     ///
-    /// Models are folders with config.json, tokenizer.json and safetensors files. Repositories of the Hugging Face
-    /// Hub are downloaded first, for example with `hf download`.
+    /// A model is a folder with config.json, tokenizer.json and safetensors files, or owner/repo[@revision] on the
+    /// Hugging Face Hub, which is downloaded into its cache first (HF_ENDPOINT, HF_TOKEN, HF_HOME and HF_HUB_OFFLINE
+    /// are honoured).
     ///
     /// The students' order stands for the order of their publication: of two that are the same function, the later
     /// is marked as a copy. A student that fails is reported and does not stop the others; with none scored the
     /// exit code is 1.
     ScoreLocal(Box<ScoreLocalArgs>),
+    /// Look into a model's repository before a GPU does
+    ///
+    /// Reads the list of files, the configuration and the headers of the safetensors files, never the weights of a
+    /// repository on the Hub unless they are needed: for --against and --download. Every finding is told; an error
+    /// among them makes the exit code 1, and what could not be looked at (the network, a rate limit) makes it 3.
+    Check(Box<CheckArgs>),
+    /// Draw the prompts of a block
+    ///
+    /// The same block and source give the same prompts on every machine. Only the parts of the source that are
+    /// needed are read; how much that was is told at the end.
+    Prompts(Box<PromptsArgs>),
     /// Look at the settings
     Config {
         #[command(subcommand)]
@@ -80,56 +102,10 @@ pub(crate) enum ConfigCommand {
     Show,
 }
 
-/// What `score-local` takes. Everything is optional here: the environment or the file may have it.
-#[derive(Debug, Args)]
-pub(crate) struct ScoreLocalArgs {
-    /// The teacher: a folder
-    #[arg(long, env = "DISTIL_TEACHER", value_name = "FOLDER", hide_env_values = true)]
-    pub(crate) teacher: Option<String>,
-    /// A student: a folder; may be repeated (in the environment several are separated as in PATH)
-    #[arg(long = "student", env = "DISTIL_STUDENT", value_name = "FOLDER", hide_env_values = true)]
-    pub(crate) students: Option<Vec<String>>,
-    /// The prompts: a .json file with a list of strings, taken as they are
-    #[arg(long, env = "DISTIL_PROMPTS", value_name = "FILE", hide_env_values = true)]
-    pub(crate) prompts: Option<PathBuf>,
-    /// Cut each prompt to its first N tokens [default: 1024]
-    #[arg(long, env = "DISTIL_MAX_PROMPT_TOKENS", value_name = "N", hide_env_values = true)]
-    pub(crate) max_prompt_tokens: Option<TokenLimit>,
-    /// Continue each prompt by at most N tokens [default: 512]
-    #[arg(long, env = "DISTIL_MAX_NEW_TOKENS", value_name = "N", hide_env_values = true)]
-    pub(crate) max_new_tokens: Option<TokenLimit>,
-    /// Let the teacher draw its continuations at this temperature [default: greedy]
-    #[arg(long, env = "DISTIL_TEMPERATURE", value_name = "T", hide_env_values = true)]
-    pub(crate) temperature: Option<Temperature>,
-    /// Draw from the most likely tokens that hold this share of the probability; needs --temperature [default: 1]
-    #[arg(long, env = "DISTIL_TOP_P", value_name = "P", hide_env_values = true)]
-    pub(crate) top_p: Option<Probability>,
-    /// Seed of the draws; needs --temperature [default: 0]
-    #[arg(long, env = "DISTIL_SEED", value_name = "N", hide_env_values = true)]
-    pub(crate) seed: Option<u64>,
-    /// Where to compute: cpu, cuda or cuda:N [default: cpu]
-    #[arg(long, env = "DISTIL_DEVICE", value_name = "DEVICE", hide_env_values = true)]
-    pub(crate) device: Option<DeviceChoice>,
-    /// What to compute in [default: f32 on the CPU, bf16 on CUDA]
-    #[arg(long, env = "DISTIL_DTYPE", value_enum, value_name = "DTYPE", hide_env_values = true)]
-    pub(crate) dtype: Option<DtypeChoice>,
-    /// Threads to compute with [default: RAYON_NUM_THREADS, else one per physical core]
-    #[arg(long, env = "DISTIL_THREADS", value_name = "N", hide_env_values = true)]
-    pub(crate) threads: Option<Threads>,
-    /// Stop a student early once it surely trails the first one
-    #[arg(long, env = "DISTIL_EARLY_STOP", value_name = "BOOL", hide_env_values = true,
-          num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = BoolishValueParser::new(), hide_possible_values = true)]
-    pub(crate) early_stop: Option<bool>,
-    /// Write record.json, positions.parquet and report.html into this folder
-    #[arg(long, env = "DISTIL_OUT", value_name = "DIR", hide_env_values = true)]
-    pub(crate) out: Option<PathBuf>,
-}
-
-/// The arguments of `score-local` as the environment alone gives them, for `distil config show`.
-pub(crate) fn score_local_from_environment() -> Result<(ScoreLocalArgs, ArgMatches), CommandError> {
-    let command = ScoreLocalArgs::augment_args(clap::Command::new("score-local"));
-    command
-        .try_get_matches_from(["score-local"])
-        .and_then(|matches| Ok((ScoreLocalArgs::from_arg_matches(&matches)?, matches)))
+/// A command's arguments as the environment alone gives them, for `distil config show`.
+pub(crate) fn from_environment<T: Args>(command: &'static str) -> Result<(T, ArgMatches), CommandError> {
+    T::augment_args(clap::Command::new(command))
+        .try_get_matches_from([command])
+        .and_then(|matches| Ok((T::from_arg_matches(&matches)?, matches)))
         .map_err(|error| CommandError::usage(anyhow!("{}", error.to_string().trim_start_matches("error: ").trim_end())))
 }

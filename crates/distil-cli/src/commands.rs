@@ -1,6 +1,8 @@
 //! The commands. Each is a module with a `run` that takes its settings and writes its result to the output it is
 //! given.
 
+pub(crate) mod check;
 pub(crate) mod completions;
 pub(crate) mod config_show;
+pub(crate) mod prompts;
 pub(crate) mod score_local;

@@ -72,6 +72,19 @@ impl CommandError {
         self
     }
 
+    /// The error and its causes in one line, for a message that mentions it in passing.
+    pub(crate) fn summary(&self) -> String {
+        let mut summary = String::new();
+        for cause in self.error.chain() {
+            let text = cause.to_string();
+            if !summary.contains(&text) {
+                let separator = if summary.is_empty() { "" } else { ": " };
+                let _ = write!(summary, "{separator}{}", visible_lines(text.trim_end()));
+            }
+        }
+        summary
+    }
+
     /// The status the program ends with.
     pub(crate) fn status(&self) -> ExitStatus {
         self.status

@@ -13,8 +13,11 @@
 mod args;
 mod commands;
 mod compute;
+mod draw;
 mod exit;
 mod files;
+mod hub;
+mod models;
 mod numbers;
 mod output;
 mod progress;
@@ -33,7 +36,7 @@ use clap::{ArgMatches, CommandFactory as _, FromArgMatches as _};
 use crate::args::{Cli, Command, ConfigCommand};
 use crate::exit::{CommandError, ExitStatus};
 use crate::output::OutputError;
-use crate::settings::{Common, ScoreLocalLayers};
+use crate::settings::{CheckLayers, Common, PromptsLayers, ScoreLocalLayers};
 
 fn main() -> ExitCode {
     panic::set_hook(Box::new(report_panic));
@@ -88,10 +91,22 @@ fn dispatch(matches: &ArgMatches) -> Result<ExitStatus, OutputError> {
             let settings = ScoreLocalLayers::resolve(&args, innermost, &file).decide()?;
             commands::score_local::run(&settings, common, out, &mut io::stderr())
         }
+        Command::Check(args) => {
+            let settings = CheckLayers::resolve(&args, innermost, &file).decide()?;
+            commands::check::run(&settings, common, out, &mut io::stderr())
+        }
+        Command::Prompts(args) => {
+            let settings = PromptsLayers::resolve(&args, innermost, &file).decide()?;
+            commands::prompts::run(&settings, common, out, &mut io::stderr())
+        }
         Command::Config { command: ConfigCommand::Show } => {
-            let (args, matches) = args::score_local_from_environment()?;
-            let layers = ScoreLocalLayers::resolve(&args, &matches, &file);
-            lines.extend_from_slice(layers.lines());
+            let (args, matches) = args::from_environment("score-local")?;
+            lines.extend_from_slice(ScoreLocalLayers::resolve(&args, &matches, &file).lines());
+            let (args, matches) = args::from_environment("check")?;
+            lines.extend_from_slice(CheckLayers::resolve(&args, &matches, &file).lines());
+            let (args, matches) = args::from_environment("prompts")?;
+            lines.extend_from_slice(PromptsLayers::resolve(&args, &matches, &file).lines());
+            lines.extend(hub::setting_lines()?);
             commands::config_show::run(&lines, common.format, out)
         }
         Command::Completions { shell } => commands::completions::run(shell, out),

@@ -1,11 +1,14 @@
 //! Progress of a run on standard error: bars with the time left on a terminal, plain lines elsewhere.
 
+mod work;
+
 use std::io::{self, IsTerminal as _, Write};
 use std::time::Duration;
 
 use distil_eval::{Event, Phase, StudentStatus, Work};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
+pub(crate) use self::work::{Unit, WorkProgress, megabytes, watch};
 use crate::numbers::{counted, duration, nats, rate};
 use crate::settings::Common;
 use crate::text::visible;
@@ -30,18 +33,23 @@ enum Style {
     Bars,
 }
 
+impl Style {
+    fn of(common: Common) -> Self {
+        if common.quiet {
+            Self::Quiet
+        } else if common.no_progress || !io::stderr().is_terminal() {
+            Self::Lines
+        } else {
+            Self::Bars
+        }
+    }
+}
+
 impl<'a> Progress<'a> {
     /// `out` takes the lines; bars are drawn on standard error where that is a terminal.
     pub(crate) fn new(common: Common, students: &[&str], out: &'a mut dyn Write) -> Self {
-        let style = if common.quiet {
-            Style::Quiet
-        } else if common.no_progress || !io::stderr().is_terminal() {
-            Style::Lines
-        } else {
-            Style::Bars
-        };
         Self {
-            style,
+            style: Style::of(common),
             students: students.iter().map(|name| visible(name).to_string()).collect(),
             out,
             bar: None,

@@ -3,22 +3,31 @@
 //! Every layer is parsed into the same types, so a value that cannot be used is refused wherever it stands. One
 //! struct per command is the result: [`Common`] and [`ScoreLocal`].
 
+mod check;
+mod draw;
 mod file;
 mod score_local;
 mod values;
 
 use std::path::{Path, PathBuf};
 
+use anyhow::anyhow;
 use clap::ArgMatches;
 use clap::parser::ValueSource;
+use distil_types::ModelRef;
 use serde::Serialize;
 
 use crate::args::CommonArgs;
 use crate::exit::CommandError;
 
+pub(crate) use check::{Check, CheckLayers};
+pub(crate) use draw::{Draw, PromptsLayers, PromptsSettings};
 pub(crate) use file::FileSettings;
-pub(crate) use score_local::{ScoreLocal, ScoreLocalLayers, TopP};
-pub(crate) use values::{DeviceChoice, DtypeChoice, Format, Probability, Temperature, Threads, TokenLimit};
+pub(crate) use score_local::{PromptsFrom, ScoreLocal, ScoreLocalLayers, TopP};
+pub(crate) use values::{
+    DeviceChoice, DtypeChoice, Format, Probability, ProfileChoice, PromptCount, SamplerChoice, Temperature, Threads,
+    TokenLimit,
+};
 
 /// Where a setting's value came from.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -146,6 +155,37 @@ impl<'a> Layering<'a> {
 /// The environment variable of a flag: `DISTIL_` and the flag's name in capitals.
 pub(crate) fn environment_variable(flag: &str) -> String {
     format!("DISTIL_{}", flag.to_uppercase().replace('-', "_"))
+}
+
+/// The error for a setting that nobody gave.
+fn missing(section: &str, flag: &str, what: &str, value: &str) -> CommandError {
+    let variable = environment_variable(flag);
+    CommandError::usage(anyhow!("{what}")).with_hint(format!(
+        "give {value} with --{flag}, in {variable}, or as `{flag}` under [{section}] in distil.toml"
+    ))
+}
+
+/// One variable, several models: separated as in PATH.
+fn several_in_one(given: &[String]) -> Vec<String> {
+    given
+        .iter()
+        .flat_map(std::env::split_paths)
+        .filter_map(|path| path.to_str().map(str::to_owned))
+        .filter(|path| !path.is_empty())
+        .collect()
+}
+
+/// The folder or repository that a model's name stands for.
+fn model(role: &str, name: &str) -> Result<ModelRef, CommandError> {
+    match ModelRef::parse(name, Path::is_dir) {
+        Ok(ModelRef::Folder(folder)) if folder.is_dir() => Ok(ModelRef::Folder(folder)),
+        Ok(hub @ ModelRef::Hub { .. }) => Ok(hub),
+        Ok(_) | Err(_) if Path::new(name).exists() => Err(CommandError::usage(anyhow!("{role} {name}: not a folder"))
+            .with_hint("give the folder that holds config.json, tokenizer.json and the safetensors files")),
+        Ok(_) => Err(CommandError::usage(anyhow!("{role} {name}: no such folder"))),
+        Err(error) => Err(CommandError::usage(anyhow!(error).context(format!("{role} {name}: no such folder")))
+            .with_hint("give a folder, or owner/repo[@revision] on the Hugging Face Hub")),
+    }
 }
 
 /// What every command heeds.

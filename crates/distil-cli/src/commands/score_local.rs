@@ -8,6 +8,7 @@ use std::num::NonZeroUsize;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, anyhow};
+use distil_dataset::Drawn;
 use distil_eval::record::{self, RecordedSetting, RecordedSettings, RunEnvironment};
 use distil_eval::{
     EvalError, Event, ModelSource, Phase, Prompt, ScoreOutcome, ScoreReport, ScoreRequest, ScoreSettings, StudentStatus,
@@ -16,13 +17,19 @@ use distil_model::Sampling;
 use serde::Serialize;
 
 use crate::compute;
+use crate::draw;
 use crate::exit::{CommandError, ExitStatus};
+use crate::hub::HubAccess;
+use crate::models::{TOKENIZER_FILES, bring};
 use crate::numbers;
 use crate::output::{OutputError, write_json};
 use crate::progress::Progress;
 use crate::prompts;
 use crate::report;
-use crate::settings::{Common, Format, ScoreLocal, TopP};
+use crate::settings::{Common, Format, Origin, PromptsFrom, ScoreLocal, SettingLine, TopP};
+
+/// Documents read at the same time while prompts are drawn: waiting for the network, not computing.
+const DRAW_THREADS: usize = 8;
 
 /// Scores the students; writes the result to `out` and progress to `progress_out`.
 ///
@@ -34,12 +41,26 @@ pub(crate) fn run(
     progress_out: &mut dyn Write,
 ) -> Result<ExitStatus, OutputError> {
     // All that can be refused is refused before the hours begin.
-    let prompts = prompts::read(&settings.prompts)?;
+    let given = match &settings.prompts {
+        PromptsFrom::File(file) => Some(Prompt::numbered(prompts::read(file)?)),
+        PromptsFrom::Draw(_) => None,
+    };
     if let Some(folder) = &settings.out {
         out_folder::check(folder)?;
     }
     compute::use_threads(settings.threads)?;
-    let request = request(settings, prompts)?;
+    let access = HubAccess::default();
+    let mut recorded = settings.recorded.clone();
+    let prompts = match (&settings.prompts, given) {
+        (PromptsFrom::Draw(draw), _) => {
+            let drawn = draw::draw(draw, DRAW_THREADS, &access, common, progress_out)?;
+            note_source(&drawn, &settings.source_origin, &mut recorded);
+            drawn.prompts.into_iter().map(|prompt| Prompt { id: prompt.id, text: prompt.text }).collect()
+        }
+        (PromptsFrom::File(_), given) => given.unwrap_or_default(),
+    };
+    let models = models(settings, &access, common, progress_out)?;
+    let request = request(settings, models, prompts)?;
 
     let names: Vec<&str> = request.students.iter().map(|student| student.name.as_str()).collect();
     let mut speeds: Vec<Option<f64>> = vec![None; names.len()];
@@ -53,7 +74,7 @@ pub(crate) fn run(
 
     // The result is printed whether the folder can be written or not: it took long enough to find out.
     let written = match &settings.out {
-        Some(folder) => write_out(folder, settings, &request, &outcome, &speeds),
+        Some(folder) => write_out(folder, &recorded, &request, &outcome, &speeds),
         None => Ok(()),
     };
     print(&outcome.report, &speeds, common.format, out)?;
@@ -62,16 +83,50 @@ pub(crate) fn run(
     Ok(if scored { ExitStatus::Done } else { ExitStatus::AnswerIsNo })
 }
 
-fn request(settings: &ScoreLocal, prompts: Vec<String>) -> Result<ScoreRequest, CommandError> {
+/// Teacher and students, in this order, on this machine.
+fn models(
+    settings: &ScoreLocal,
+    access: &HubAccess,
+    common: Common,
+    progress_out: &mut dyn Write,
+) -> Result<Vec<ModelSource>, CommandError> {
+    let mut located = vec![bring(&settings.teacher, &TOKENIZER_FILES, access, common, progress_out)?];
+    for student in &settings.students {
+        located.push(bring(student, &[], access, common, progress_out)?);
+    }
+    // Folders are named together, so that teacher and students never share a name by accident.
+    let folders = located.iter().filter(|files| files.origin.is_none()).map(|files| &files.folder);
+    let mut named = ModelSource::name_folders(folders).into_iter();
+    let models = located.iter().filter_map(|files| match &files.origin {
+        None => named.next(),
+        Some((repo, revision)) => Some(ModelSource {
+            name: repo.to_string(),
+            revision: Some(revision.to_string()),
+            folder: files.folder.clone(),
+        }),
+    });
+    Ok(models.collect())
+}
+
+/// Adds the corpus to what is recorded where everyone can get it; a path says nothing to others.
+fn note_source(drawn: &Drawn, origin: &Origin, recorded: &mut Vec<SettingLine>) {
+    if drawn.source.starts_with("hub:") {
+        let (key, value, origin) = ("source".to_owned(), drawn.source.clone().into(), origin.clone());
+        recorded.push(SettingLine { key, value, origin });
+    }
+}
+
+fn request(
+    settings: &ScoreLocal,
+    mut models: Vec<ModelSource>,
+    prompts: Vec<Prompt>,
+) -> Result<ScoreRequest, CommandError> {
     let threads = NonZeroUsize::new(settings.threads.get()).unwrap_or(NonZeroUsize::MIN);
-    // Named together, so that teacher and students never share a name by accident.
-    let folders = std::iter::once(&settings.teacher).chain(&settings.students);
-    let mut models = ModelSource::name_folders(folders);
     let teacher = models.remove(0);
     Ok(ScoreRequest {
         teacher,
         students: models,
-        prompts: Prompt::numbered(prompts),
+        prompts,
         settings: ScoreSettings {
             max_prompt_tokens: settings.max_prompt_tokens,
             max_new_tokens: settings.max_new_tokens,
@@ -122,13 +177,12 @@ fn run_error(error: EvalError) -> CommandError {
 
 fn write_out(
     folder: &std::path::Path,
-    settings: &ScoreLocal,
+    settings: &[SettingLine],
     request: &ScoreRequest,
     outcome: &ScoreOutcome,
     speeds: &[Option<f64>],
 ) -> Result<(), CommandError> {
     let recorded: RecordedSettings = settings
-        .recorded
         .iter()
         .map(|line| {
             let setting = RecordedSetting { value: line.value.clone(), origin: line.origin.layer().to_owned() };
@@ -139,7 +193,7 @@ fn write_out(
     let mut files = record::files(outcome, &recorded, &environment)
         .context("cannot put the record together")
         .map_err(CommandError::ours)?;
-    let page = report::render(request, outcome, &settings.recorded, &environment, speeds)
+    let page = report::render(request, outcome, settings, &environment, speeds)
         .context("cannot make the report")
         .map_err(CommandError::ours)?;
     files.push((out_folder::REPORT.to_owned(), page.into_bytes()));

@@ -16,7 +16,12 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, anyhow};
 use serde::Deserialize;
 
-use super::{DeviceChoice, DtypeChoice, Format, Probability, Temperature, Threads, TokenLimit};
+use distil_types::{BlockHash, NetUid, Revision};
+
+use super::{
+    DeviceChoice, DtypeChoice, Format, Probability, ProfileChoice, PromptCount, SamplerChoice, Temperature, Threads,
+    TokenLimit,
+};
 use crate::exit::CommandError;
 use crate::files::read_text;
 
@@ -33,6 +38,8 @@ pub(crate) struct FileSettings {
     pub(super) quiet: Option<bool>,
     pub(super) no_progress: Option<bool>,
     pub(super) score_local: ScoreLocalTable,
+    pub(super) check: CheckTable,
+    pub(super) prompts: PromptsTable,
 }
 
 /// The table `[score-local]`.
@@ -42,6 +49,13 @@ pub(super) struct ScoreLocalTable {
     pub(super) teacher: Option<String>,
     pub(super) student: Option<Vec<String>>,
     pub(super) prompts: Option<PathBuf>,
+    source: Option<String>,
+    block: Option<u64>,
+    block_hash: Option<BlockHash>,
+    count: Option<PromptCount>,
+    sampler: Option<SamplerChoice>,
+    netuid: Option<NetUid>,
+    cache: Option<PathBuf>,
     pub(super) max_prompt_tokens: Option<TokenLimit>,
     pub(super) max_new_tokens: Option<TokenLimit>,
     pub(super) temperature: Option<Temperature>,
@@ -52,6 +66,73 @@ pub(super) struct ScoreLocalTable {
     pub(super) threads: Option<Threads>,
     pub(super) early_stop: Option<bool>,
     pub(super) out: Option<PathBuf>,
+}
+
+/// The table `[check]`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
+pub(super) struct CheckTable {
+    pub(super) model: Option<String>,
+    pub(super) revision: Option<Revision>,
+    pub(super) teacher: Option<String>,
+    pub(super) against: Option<Vec<String>>,
+    pub(super) profile: Option<ProfileChoice>,
+    pub(super) download: Option<bool>,
+    pub(super) threads: Option<Threads>,
+}
+
+/// The table `[prompts]`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
+pub(super) struct PromptsTable {
+    source: Option<String>,
+    block: Option<u64>,
+    block_hash: Option<BlockHash>,
+    count: Option<PromptCount>,
+    sampler: Option<SamplerChoice>,
+    netuid: Option<NetUid>,
+    cache: Option<PathBuf>,
+    pub(super) threads: Option<Threads>,
+}
+
+/// What both tables say of a draw.
+#[derive(Debug, Clone)]
+pub(super) struct DrawTable {
+    pub(super) source: Option<String>,
+    pub(super) block: Option<u64>,
+    pub(super) block_hash: Option<BlockHash>,
+    pub(super) count: Option<PromptCount>,
+    pub(super) sampler: Option<SamplerChoice>,
+    pub(super) netuid: Option<NetUid>,
+    pub(super) cache: Option<PathBuf>,
+}
+
+impl ScoreLocalTable {
+    pub(super) fn draw(&self) -> DrawTable {
+        DrawTable {
+            source: self.source.clone(),
+            block: self.block,
+            block_hash: self.block_hash,
+            count: self.count,
+            sampler: self.sampler,
+            netuid: self.netuid,
+            cache: self.cache.clone(),
+        }
+    }
+}
+
+impl PromptsTable {
+    pub(super) fn draw(&self) -> DrawTable {
+        DrawTable {
+            source: self.source.clone(),
+            block: self.block,
+            block_hash: self.block_hash,
+            count: self.count,
+            sampler: self.sampler,
+            netuid: self.netuid,
+            cache: self.cache.clone(),
+        }
+    }
 }
 
 impl FileSettings {
@@ -66,16 +147,21 @@ impl FileSettings {
         settings.path = path.to_owned();
         let folder = path.parent().unwrap_or(Path::new(""));
         let table = &mut settings.score_local;
-        for path in [&mut table.prompts, &mut table.out].into_iter().flatten() {
+        let paths = [&mut table.prompts, &mut table.out, &mut table.cache, &mut settings.prompts.cache];
+        for path in paths.into_iter().flatten() {
             *path = folder.join(&*path);
         }
-        for model in table.teacher.iter_mut().chain(table.student.iter_mut().flatten()) {
-            let is_path = model.starts_with("./") || model.starts_with("../");
-            let beside = folder.join(&*model);
-            if (is_path || beside.is_dir())
+        let check = &mut settings.check;
+        let sources = table.source.iter_mut().chain(&mut settings.prompts.source);
+        let models = table.teacher.iter_mut().chain(table.student.iter_mut().flatten());
+        let checked = check.model.iter_mut().chain(&mut check.teacher).chain(check.against.iter_mut().flatten());
+        for name in models.chain(checked).chain(sources) {
+            let is_path = name.starts_with("./") || name.starts_with("../");
+            let beside = folder.join(&*name);
+            if (is_path || beside.exists())
                 && let Some(beside) = beside.to_str()
             {
-                *model = beside.to_owned();
+                *name = beside.to_owned();
             }
         }
         Ok(settings)

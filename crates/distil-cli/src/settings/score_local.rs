@@ -1,13 +1,15 @@
 //! The settings of `distil score-local`.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use anyhow::anyhow;
 use clap::ArgMatches;
 use distil_types::ModelRef;
 
+use super::draw::{Draw, DrawLayers};
 use super::{
-    DeviceChoice, DtypeChoice, FileSettings, Layering, Probability, SettingLine, Temperature, Threads, TokenLimit,
+    DeviceChoice, DtypeChoice, FileSettings, Layering, Origin, Probability, SettingLine, Temperature, Threads,
+    TokenLimit, missing, model, several_in_one,
 };
 use crate::args::ScoreLocalArgs;
 use crate::exit::CommandError;
@@ -18,6 +20,7 @@ pub(crate) struct ScoreLocalLayers {
     teacher: Option<String>,
     students: Vec<String>,
     prompts: Option<PathBuf>,
+    draw: DrawLayers,
     max_prompt_tokens: TokenLimit,
     max_new_tokens: TokenLimit,
     temperature: Option<Temperature>,
@@ -34,12 +37,14 @@ pub(crate) struct ScoreLocalLayers {
 /// All that `distil score-local` is told, complete and in range.
 #[derive(Debug)]
 pub(crate) struct ScoreLocal {
-    /// The teacher's folder.
-    pub(crate) teacher: PathBuf,
-    /// The students' folders, at least one.
-    pub(crate) students: Vec<PathBuf>,
-    /// The file of prompts.
-    pub(crate) prompts: PathBuf,
+    /// The teacher.
+    pub(crate) teacher: ModelRef,
+    /// The students, at least one.
+    pub(crate) students: Vec<ModelRef>,
+    /// Where the prompts come from.
+    pub(crate) prompts: PromptsFrom,
+    /// Who said what they are drawn from.
+    pub(crate) source_origin: Origin,
     /// Prompts are cut to this many tokens.
     pub(crate) max_prompt_tokens: usize,
     /// The teacher continues a prompt by up to this many tokens.
@@ -60,6 +65,15 @@ pub(crate) struct ScoreLocal {
     pub(crate) recorded: Vec<SettingLine>,
 }
 
+/// Where prompts come from.
+#[derive(Debug)]
+pub(crate) enum PromptsFrom {
+    /// A file with a list of them.
+    File(PathBuf),
+    /// Drawn by a block.
+    Draw(Draw),
+}
+
 /// Sampling from the smallest set of most likely tokens that holds a share of the probability.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct TopP {
@@ -74,7 +88,10 @@ pub(crate) struct TopP {
 const SECTION: &str = "score-local";
 
 /// Settings that name places on this machine: shown by `distil config show`, kept out of records.
-const PLACES: [&str; 4] = ["teacher", "student", "prompts", "out"];
+const PLACES: [&str; 6] = ["teacher", "student", "prompts", "source", "cache", "out"];
+
+/// Settings of a draw: of no account where prompts come from a file.
+const DRAW: [&str; 5] = ["block", "block-hash", "count", "sampler", "netuid"];
 
 impl ScoreLocalLayers {
     /// Lays flags and environment over the file over the defaults.
@@ -83,19 +100,12 @@ impl ScoreLocalLayers {
         let mut layers = Layering::new(matches, file, Some(SECTION));
         let mut students = args.students.clone();
         if layers.is_from_environment("students") {
-            // One variable, several folders: separated as in PATH.
-            students = students.map(|given| {
-                given
-                    .iter()
-                    .flat_map(std::env::split_paths)
-                    .filter_map(|path| path.to_str().map(str::to_owned))
-                    .filter(|path| !path.is_empty())
-                    .collect()
-            });
+            students = students.map(|given| several_in_one(&given));
         }
         let teacher = layers.pick("teacher", "teacher", args.teacher.clone(), table.teacher.clone(), None);
         let students = layers.pick("students", "student", students, table.student.clone(), None).unwrap_or_default();
         let prompts = layers.pick("prompts", "prompts", args.prompts.clone(), table.prompts.clone(), None);
+        let draw = DrawLayers::resolve(&mut layers, &args.draw, table.draw());
         let prompt_limit = TokenLimit::literal(1024);
         let max_prompt_tokens = layers
             .pick(
@@ -134,6 +144,7 @@ impl ScoreLocalLayers {
             teacher,
             students,
             prompts,
+            draw,
             max_prompt_tokens,
             max_new_tokens,
             temperature,
@@ -153,20 +164,32 @@ impl ScoreLocalLayers {
         &self.lines
     }
 
-    /// Checks that nothing is missing and that models are folders.
+    /// Checks that nothing is missing and that models are folders or repositories.
     ///
     /// # Errors
     ///
     /// A usage error that names the setting and the ways to give it.
     pub(crate) fn decide(self) -> Result<ScoreLocal, CommandError> {
-        let teacher =
-            self.teacher.ok_or_else(|| missing("teacher", "no teacher to learn from", "the folder of a model"))?;
+        let teacher = self
+            .teacher
+            .ok_or_else(|| missing(SECTION, "teacher", "no teacher to learn from", "a folder or owner/repo"))?;
         if self.students.is_empty() {
-            return Err(missing("student", "no student to score", "the folder of a model"));
+            return Err(missing(SECTION, "student", "no student to score", "a folder or owner/repo"));
         }
-        let prompts = self
-            .prompts
-            .ok_or_else(|| missing("prompts", "no prompts to score on", "a .json file with a list of strings"))?;
+        let prompts = match (self.prompts, self.draw.is_asked_for()) {
+            (Some(_), Some(flag)) => {
+                return Err(CommandError::usage(anyhow!("prompts are given, and {flag} asks to draw others"))
+                    .with_hint(
+                        "give a file of prompts with --prompts, or draw them with --source, --block and --block-hash",
+                    ));
+            }
+            (Some(file), None) => PromptsFrom::File(file),
+            (None, Some(_)) => PromptsFrom::Draw(self.draw.decide(SECTION)?),
+            (None, None) => {
+                let value = "a .json file with a list of strings (or draw some: --source, --block, --block-hash)";
+                return Err(missing(SECTION, "prompts", "no prompts to score on", value));
+            }
+        };
         let sampling = match (self.temperature, self.top_p, self.seed) {
             (Some(temperature), top_p, seed) => Some(TopP {
                 temperature: temperature.into(),
@@ -180,18 +203,24 @@ impl ScoreLocalLayers {
                     .with_hint("give a temperature, too (--temperature 0.7), or leave it out"));
             }
         };
+        let source_key = format!("{SECTION}.source");
+        let source_line = self.lines.iter().find(|line| line.key == source_key);
+        let source_origin = source_line.map_or(Origin::Default, |line| line.origin.clone());
+        let is_drawn = matches!(prompts, PromptsFrom::Draw(_));
         let recorded = self
             .lines
             .into_iter()
             .filter_map(|line| {
                 let key = line.key.strip_prefix(SECTION)?.strip_prefix('.')?;
-                (!PLACES.contains(&key)).then(|| SettingLine { key: key.replace('-', "_"), ..line })
+                (!PLACES.contains(&key) && (is_drawn || !DRAW.contains(&key)))
+                    .then(|| SettingLine { key: key.replace('-', "_"), ..line })
             })
             .collect();
         Ok(ScoreLocal {
-            teacher: model_folder("teacher", &teacher)?,
-            students: self.students.iter().map(|student| model_folder("student", student)).collect::<Result<_, _>>()?,
+            teacher: model("teacher", &teacher)?,
+            students: self.students.iter().map(|student| model("student", student)).collect::<Result<_, _>>()?,
             prompts,
+            source_origin,
             max_prompt_tokens: self.max_prompt_tokens.get(),
             max_new_tokens: self.max_new_tokens.get(),
             sampling,
@@ -202,34 +231,5 @@ impl ScoreLocalLayers {
             out: self.out,
             recorded,
         })
-    }
-}
-
-/// The error for a setting that nobody gave.
-fn missing(flag: &str, what: &str, value: &str) -> CommandError {
-    let variable = super::environment_variable(flag);
-    CommandError::usage(anyhow!("{what}")).with_hint(format!(
-        "give {value} with --{flag}, in {variable}, or as `{flag}` under [{SECTION}] in distil.toml"
-    ))
-}
-
-/// The folder that a model's name stands for.
-fn model_folder(role: &str, name: &str) -> Result<PathBuf, CommandError> {
-    match ModelRef::parse(name, Path::is_dir) {
-        Ok(ModelRef::Folder(folder)) if folder.is_dir() => Ok(folder),
-        Ok(ModelRef::Hub { repo, revision }) => {
-            let pin = revision.map(|revision| format!(" --revision {revision}")).unwrap_or_default();
-            let target = repo.to_string();
-            let target = target.rsplit('/').next().unwrap_or_default();
-            Err(CommandError::usage(anyhow!(
-                "{role} {name}: no such folder, and models of the Hugging Face Hub are not fetched by this release"
-            ))
-            .with_hint(format!(
-                "download it first (hf download {repo}{pin} --local-dir {target}), then give the folder"
-            )))
-        }
-        Ok(_) | Err(_) if Path::new(name).exists() => Err(CommandError::usage(anyhow!("{role} {name}: not a folder"))
-            .with_hint("give the folder that holds config.json, tokenizer.json and the safetensors files")),
-        Ok(_) | Err(_) => Err(CommandError::usage(anyhow!("{role} {name}: no such folder"))),
     }
 }

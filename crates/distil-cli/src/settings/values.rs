@@ -31,6 +31,44 @@ pub(crate) enum DtypeChoice {
     Bf16,
 }
 
+/// How documents are drawn.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum SamplerChoice {
+    /// Seeded by the block's hash
+    #[default]
+    Distil,
+    /// As the original validator: seeded by the block's number, from a fixed pool
+    Reference,
+}
+
+impl From<SamplerChoice> for distil_dataset::Sampler {
+    fn from(choice: SamplerChoice) -> Self {
+        match choice {
+            SamplerChoice::Distil => Self::Distil,
+            SamplerChoice::Reference => Self::Reference,
+        }
+    }
+}
+
+/// Whose rules hold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum ProfileChoice {
+    /// Bittensor subnet 97
+    #[default]
+    Sn97,
+}
+
+impl ProfileChoice {
+    /// The rules themselves.
+    pub(crate) fn profile(self) -> distil_types::SubnetProfile {
+        match self {
+            Self::Sn97 => distil_types::SubnetProfile::sn97(),
+        }
+    }
+}
+
 /// A setting's value that cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub(crate) enum ValueError {
@@ -40,6 +78,9 @@ pub(crate) enum ValueError {
     /// Not a count of tokens.
     #[error("not a whole number of tokens from 1 to {}", TokenLimit::MOST)]
     TokenLimit,
+    /// Not a count of prompts.
+    #[error("not a whole number of prompts from 1 to {}", PromptCount::MOST)]
+    PromptCount,
     /// Not a temperature.
     #[error("not a number above 0; leave it out for greedy continuations")]
     Temperature,
@@ -150,6 +191,55 @@ impl FromStr for TokenLimit {
     }
 }
 
+/// How many prompts are drawn: at least one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(into = "u64", try_from = "u64")]
+pub(crate) struct PromptCount(usize);
+
+impl PromptCount {
+    /// Far more than any round needs.
+    const MOST: usize = 10_000;
+
+    /// # Panics
+    /// Never in use: defaults are given as literals.
+    pub(crate) const fn literal(count: usize) -> Self {
+        assert!(count >= 1 && count <= Self::MOST);
+        Self(count)
+    }
+
+    /// The number of prompts.
+    pub(crate) fn get(self) -> usize {
+        self.0
+    }
+}
+
+impl From<PromptCount> for u64 {
+    fn from(count: PromptCount) -> Self {
+        count.0 as u64
+    }
+}
+
+impl TryFrom<u64> for PromptCount {
+    type Error = ValueError;
+
+    fn try_from(count: u64) -> Result<Self, ValueError> {
+        usize::try_from(count)
+            .ok()
+            .filter(|count| (1..=Self::MOST).contains(count))
+            .map(Self)
+            .ok_or(ValueError::PromptCount)
+    }
+}
+
+impl FromStr for PromptCount {
+    type Err = ValueError;
+
+    fn from_str(text: &str) -> Result<Self, ValueError> {
+        let count: u64 = text.parse().map_err(|_| ValueError::PromptCount)?;
+        count.try_into()
+    }
+}
+
 /// Threads to compute with: at least one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(into = "u64", try_from = "u64")]
@@ -158,6 +248,13 @@ pub(crate) struct Threads(NonZeroUsize);
 impl Threads {
     /// More than any one machine has; a slip of the hand is refused before it starts that many.
     const MOST: usize = 4096;
+
+    /// # Panics
+    /// Never in use: defaults are given as literals.
+    pub(crate) const fn literal(count: usize) -> Self {
+        assert!(count >= 1 && count <= Self::MOST);
+        Self(NonZeroUsize::new(count).unwrap())
+    }
 
     /// The number of threads.
     pub(crate) fn get(self) -> usize {
@@ -296,6 +393,9 @@ mod tests {
         }
         for wrong in ["0", "1.01", "NaN", "-1"] {
             assert_eq!(wrong.parse::<Probability>(), Err(ValueError::Probability), "{wrong}");
+        }
+        for wrong in ["0", "10001", "-3"] {
+            assert_eq!(wrong.parse::<PromptCount>(), Err(ValueError::PromptCount), "{wrong}");
         }
         assert_eq!("0.7".parse(), Ok(Temperature(0.7)));
         assert_eq!("1".parse(), Ok(Probability::ONE));

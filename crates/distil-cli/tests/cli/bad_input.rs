@@ -196,17 +196,13 @@ fn models_that_are_no_folders() {
     let place = Place::new();
     let file = place.write("weights.bin", "");
     let good = tiny("student-a");
-    let hub = place.score(Path::new("Qwen/Qwen3-0.6B"), &[&good], &[]).expect_code(2);
-    hub.expect_error(&[
+    // Nobody answers at the Hub's address in these tests: that may pass, so it is "try again".
+    place.score(Path::new("Qwen/Qwen3-0.6B"), &[&good], &[]).expect_code(3).expect_error(&[
         "Qwen/Qwen3-0.6B",
-        "not fetched by this release",
-        "hf download Qwen/Qwen3-0.6B --local-dir Qwen3-0.6B",
+        "no connection to the Hub",
+        "run the same command again",
     ]);
-    let pinned = format!("owner/repo@{}", "0".repeat(40));
-    place
-        .score(&good, &[Path::new(&pinned)], &[])
-        .expect_code(2)
-        .expect_error(&[&format!("--revision {}", "0".repeat(40))]);
+    place.score(&good, &[Path::new("owner/repo@main")], &[]).expect_code(2).expect_error(&["owner/repo@main", "40"]);
     place
         .score(&good, &[Path::new("./nowhere")], &[])
         .expect_code(2)

@@ -4,6 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use assert_cmd::Command;
+use distil_devhub::{DevHub, RepoKind};
 use tempfile::TempDir;
 
 /// The tiny models that come with the code.
@@ -45,7 +46,20 @@ impl Place {
                 command.env_remove(name);
             }
         }
+        // No test asks the real Hub, nor reads or fills a cache of the user's.
+        for name in ["HF_TOKEN", "HF_TOKEN_PATH", "HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE", "HF_HUB_OFFLINE"] {
+            command.env_remove(name);
+        }
+        command.env("HF_ENDPOINT", "http://127.0.0.1:9").env("HF_HOME", self.path("huggingface"));
+        command.env("XDG_CACHE_HOME", self.path("caches"));
         command.env_remove("COLUMNS").env_remove("RAYON_NUM_THREADS").env_remove("CANDLE_NUM_THREADS");
+        command
+    }
+
+    /// The same, with the Hub's place taken by this server.
+    pub(crate) fn distil_with(&self, hub: &DevHub) -> Command {
+        let mut command = self.distil();
+        command.env("HF_ENDPOINT", hub.endpoint());
         command
     }
 
@@ -81,6 +95,15 @@ impl Place {
         }
         folder
     }
+}
+
+/// A server with the tiny models as `lab/teacher`, `lab/student-a` and `lab/student-b`.
+pub(crate) fn hub() -> DevHub {
+    let hub = DevHub::start().expect("a server on loopback");
+    for name in ["teacher", "student-a", "student-b"] {
+        hub.publish(RepoKind::Model, &format!("lab/{name}"), &tiny(name)).expect("a model to serve");
+    }
+    hub
 }
 
 pub(crate) fn ended(command: &mut Command) -> Ended {

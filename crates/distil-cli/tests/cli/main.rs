@@ -1,6 +1,9 @@
 //! The program as its users meet it: run with arguments, judged by its exit code and what it prints and writes.
 
 mod bad_input;
+mod check;
 mod common;
+mod hub_names;
+mod prompts;
 mod score_local;
 mod settings;

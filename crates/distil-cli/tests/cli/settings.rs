@@ -3,6 +3,9 @@
 use crate::common::{Place, ended};
 use serde_json::json;
 
+const SHA: &str = "0123456789abcdef0123456789abcdef01234567";
+const HASH: &str = "0x5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a";
+
 #[test]
 fn flags_go_before_the_environment_before_the_file_before_defaults() {
     let place = Place::new();
@@ -46,20 +49,51 @@ fn every_option_has_its_environment_variable() {
         ("DISTIL_THREADS", "2", "score-local.threads", json!(2)),
         ("DISTIL_EARLY_STOP", "yes", "score-local.early-stop", json!(true)),
         ("DISTIL_OUT", "o", "score-local.out", json!("o")),
+        ("DISTIL_MODEL", "lab/student", "check.model", json!("lab/student")),
+        ("DISTIL_REVISION", SHA, "check.revision", json!(SHA)),
+        ("DISTIL_TEACHER", "t", "check.teacher", json!("t")),
+        ("DISTIL_AGAINST", "lab/king:x", "check.against", json!(["lab/king", "x"])),
+        ("DISTIL_PROFILE", "sn97", "check.profile", json!("sn97")),
+        ("DISTIL_DOWNLOAD", "true", "check.download", json!(true)),
+        ("DISTIL_THREADS", "2", "check.threads", json!(2)),
+        ("DISTIL_THREADS", "2", "prompts.threads", json!(2)),
+        ("HF_ENDPOINT", "https://hub.example", "hub.endpoint", json!("https://hub.example")),
+        ("HF_TOKEN", "hf_secret", "hub.token", json!("(hidden)")),
+        ("HF_HUB_CACHE", "/models", "hub.cache", json!("/models")),
+        ("HF_HUB_OFFLINE", "1", "hub.offline", json!(true)),
         ("DISTIL_FORMAT", "json", "format", json!("json")),
     ];
+    let draw = [
+        ("DISTIL_SOURCE", "corpus.jsonl", "source", json!("corpus.jsonl")),
+        ("DISTIL_BLOCK", "7855150", "block", json!(7_855_150)),
+        ("DISTIL_BLOCK_HASH", HASH, "block-hash", json!(HASH)),
+        ("DISTIL_COUNT", "12", "count", json!(12)),
+        ("DISTIL_SAMPLER", "reference", "sampler", json!("reference")),
+        ("DISTIL_NETUID", "12", "netuid", json!(12)),
+        ("DISTIL_CACHE", "c", "cache", json!("c")),
+    ];
+    let mut expected: Vec<(&str, &str, String, serde_json::Value)> =
+        given.into_iter().map(|(variable, value, key, json)| (variable, value, key.to_owned(), json)).collect();
+    for section in ["score-local", "prompts"] {
+        expected.extend(
+            draw.iter()
+                .map(|(variable, value, key, json)| (*variable, *value, format!("{section}.{key}"), json.clone())),
+        );
+    }
     let mut command = place.distil();
     command.args(["config", "show"]);
-    for (variable, value, _, _) in &given {
+    for (variable, value, _, _) in &expected {
         command.env(variable, value);
     }
-    let document = ended(&mut command).expect_code(0).json();
-    for (variable, _, key, value) in &given {
-        let expected = json!({ "value": value, "origin": "environment", "from": variable });
-        assert_eq!(document["settings"][key], expected, "{key}");
+    let run = ended(&mut command).expect_code(0);
+    assert!(!run.stdout.contains("hf_secret"), "a token is never shown");
+    let document = run.json();
+    for (variable, _, key, value) in &expected {
+        let shown = json!({ "value": value, "origin": "environment", "from": variable });
+        assert_eq!(document["settings"][key], shown, "{key}");
     }
     // Nothing that `config show` lists is left out above.
-    assert_eq!(document["settings"].as_object().map(serde_json::Map::len), Some(given.len()));
+    assert_eq!(document["settings"].as_object().map(serde_json::Map::len), Some(expected.len()));
 }
 
 #[test]
@@ -131,6 +165,8 @@ fn help_says_what_there_is() {
     for (arguments, expected) in [
         (&["--help"][..], include_str!("snapshots/help.txt")),
         (&["score-local", "--help"][..], include_str!("snapshots/help-score-local.txt")),
+        (&["check", "--help"][..], include_str!("snapshots/help-check.txt")),
+        (&["prompts", "--help"][..], include_str!("snapshots/help-prompts.txt")),
     ] {
         let run = place.run(arguments).expect_code(0);
         assert_eq!(run.stderr, "");
