@@ -2,7 +2,8 @@
 //!
 //! `cargo bench -p distil-benches --bench kl` compares the KL kernels with each other, with the
 //! machine's read bandwidth and with candle's own operations. `benches/kl_torch.py` compares them
-//! with PyTorch, on the same buffers in one process. Results are kept under `benches/record/`.
+//! with PyTorch, on the same buffers in one process. `--bench hashing` compares the hashing of files with `sha256sum`.
+//! Results are kept under `benches/record/`.
 
 mod bandwidth;
 mod candle_naive;
