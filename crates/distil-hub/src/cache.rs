@@ -4,6 +4,7 @@
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use distil_types::{RepoId, Revision};
 use hf_hub::{HFClient, HFError};
@@ -120,11 +121,7 @@ impl Repository {
             return Ok(());
         }
         // Made beside and moved over: at no time is there a link to something else.
-        let temporary = folder.join(format!(
-            ".{}.{}.link",
-            blob.file_name().unwrap_or_default().to_string_lossy(),
-            std::process::id()
-        ));
+        let temporary = folder.join(format!(".{}.link", unique()));
         let failed = |path: &Path| {
             let path = path.to_owned();
             move |source| HubError::File { path, source }
@@ -141,7 +138,7 @@ impl Repository {
         let folder = self.folder.join("refs");
         make_folder(&folder)?;
         let path = folder.join("main");
-        let temporary = folder.join(format!(".main.{}", std::process::id()));
+        let temporary = folder.join(format!(".main.{}", unique()));
         fs::write(&temporary, self.commit.as_str())
             .and_then(|()| fs::rename(&temporary, &path))
             .map_err(|source| HubError::File { path, source })
@@ -158,6 +155,12 @@ impl Repository {
             Err(source) => Err(HubError::File { path, source }),
         }
     }
+}
+
+/// A word for the name of a temporary file that no other thread or program uses.
+fn unique() -> String {
+    static COUNTER: AtomicU64 = AtomicU64::new(0);
+    format!("{}-{}", std::process::id(), COUNTER.fetch_add(1, Ordering::Relaxed))
 }
 
 pub(crate) fn make_folder(folder: &Path) -> Result<()> {
