@@ -1,0 +1,122 @@
+//! The client: operations that read the chain or send to it.
+
+mod commit;
+mod connection;
+mod error;
+mod neurons;
+mod pending;
+mod settings;
+mod snapshot;
+
+pub use commit::{CommitPlan, CommitWait, Committed};
+pub use error::{ChainError, ErrorClass};
+pub use pending::{HotkeyCommitments, PendingCommitment, PendingField};
+pub use settings::{Backoff, ChainSettings};
+pub use snapshot::{NeuronInfo, Snapshot, SnapshotExpectation, SnapshotRefusal, SubnetParameters};
+
+use connection::Connection;
+use std::fmt;
+use std::future::Future;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use tokio::sync::Mutex;
+use tokio::time::Instant;
+
+/// A client of the chain, to be used within a runtime of tokio that has its clock and its network on.
+///
+/// It does one operation at a time: others wait. A connection is kept as long as it works. After a timeout or an error
+/// the next try has a fresh connection to the next endpoint. Metadata is that of the block that is worked on, so a
+/// runtime upgrade between two operations is nothing special.
+pub struct ChainClient {
+    settings: ChainSettings,
+    /// Counts on whenever an endpoint disappoints.
+    endpoint: AtomicUsize,
+    /// Taken out while it is used, so that an operation that is given up leaves none behind.
+    connection: Mutex<Option<Connection>>,
+}
+
+impl fmt::Debug for ChainClient {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ChainClient").field("endpoints", &self.settings.endpoints.len()).finish_non_exhaustive()
+    }
+}
+
+impl ChainClient {
+    /// A client with these settings. It connects when it is used.
+    ///
+    /// # Errors
+    /// [`ChainError::Setting`] for settings that cannot work.
+    pub fn new(settings: ChainSettings) -> Result<Self, ChainError> {
+        settings.check()?;
+        Ok(ChainClient { settings, endpoint: AtomicUsize::new(0), connection: Mutex::new(None) })
+    }
+
+    /// Does what only reads, with as many tries as are set.
+    async fn read<T, Done>(
+        &self,
+        operation: &'static str,
+        work: impl Fn(Connection) -> Done + Send + Sync,
+    ) -> Result<T, ChainError>
+    where
+        Done: Future<Output = Result<T, ChainError>> + Send,
+    {
+        let mut slot = self.connection.lock().await;
+        let deadline = Instant::now() + self.settings.overall_deadline;
+        let mut failures = 0;
+        loop {
+            let error = match self.once(operation, &mut slot, deadline, &work).await {
+                Ok(done) => return Ok(done),
+                Err(error) => error,
+            };
+            failures += 1;
+            if !error.is_of_endpoint() || failures >= self.settings.max_attempts {
+                return Err(error);
+            }
+            let pause = self.settings.backoff.pause(failures);
+            if Instant::now() + pause >= deadline {
+                return Err(error);
+            }
+            tokio::time::sleep(pause).await;
+        }
+    }
+
+    /// One try: over the connection that is there, or over a new one.
+    async fn once<T, Done>(
+        &self,
+        operation: &'static str,
+        slot: &mut Option<Connection>,
+        deadline: Instant,
+        work: impl Fn(Connection) -> Done,
+    ) -> Result<T, ChainError>
+    where
+        Done: Future<Output = Result<T, ChainError>>,
+    {
+        let kept = slot.take();
+        let trying = async {
+            let connection = match kept {
+                Some(connection) => connection,
+                None => {
+                    let at = self.endpoint.load(Ordering::Relaxed) % self.settings.endpoints.len();
+                    Connection::open(&self.settings, &self.settings.endpoints[at]).await?
+                }
+            };
+            Ok((work(connection.clone()).await, connection))
+        };
+        let result = match tokio::time::timeout_at(deadline, trying).await {
+            Ok(Ok((result, connection))) => {
+                if !result.as_ref().is_err_and(ChainError::breaks_connection) {
+                    *slot = Some(connection);
+                }
+                result
+            }
+            Ok(Err(error)) => Err(error),
+            Err(_) => {
+                let deadline_ms = u64::try_from(self.settings.overall_deadline.as_millis()).unwrap_or(u64::MAX);
+                Err(ChainError::Deadline { operation, deadline_ms })
+            }
+        };
+        if slot.is_none() {
+            self.endpoint.fetch_add(1, Ordering::Relaxed);
+        }
+        result
+    }
+}

@@ -1,0 +1,282 @@
+//! Commitments in storage: those that were revealed and those that were not yet.
+
+use super::connection::{ClientAt, Connection};
+use super::neurons::unsupported;
+use super::{ChainClient, ChainError};
+use crate::commitments::RevealedEntry;
+use crate::timelock::MAX_COMMITMENT_CIPHERTEXT_BYTES;
+use distil_types::{BlockHash, BlockRef, Hotkey, NetUid};
+use std::collections::{BTreeMap, BTreeSet};
+use subxt::dynamic::Value;
+use subxt::ext::scale_decode::DecodeAsType;
+use subxt::ext::scale_value::{Composite, ValueDef};
+
+const PALLET: &str = "Commitments";
+/// No list of a hotkey has more entries; the chain keeps ten.
+const MAX_ENTRIES: usize = 64;
+/// No field of a commitment is longer; the chain allows 1024 bytes of ciphertext.
+const MAX_ENTRY_BYTES: usize = 4096;
+/// The chain allows three.
+const MAX_FIELDS: usize = 16;
+/// A subnet has at most 4096 seats, and hotkeys that lost theirs may have left something.
+const MAX_HOTKEYS: usize = 65_536;
+
+/// A commitment that is in storage as it was sent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PendingCommitment {
+    /// The block of the commitment.
+    pub block: u64,
+    /// What it consists of.
+    pub fields: Vec<PendingField>,
+}
+
+impl PendingCommitment {
+    /// Whether something in it will be revealed.
+    pub fn is_timelocked(&self) -> bool {
+        self.fields.iter().any(|field| matches!(field, PendingField::Timelocked { .. }))
+    }
+}
+
+/// A field of a commitment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PendingField {
+    /// To be revealed when the chain has this round.
+    Timelocked {
+        /// The ciphertext.
+        encrypted: Vec<u8>,
+        /// The round of drand that opens it.
+        reveal_round: u64,
+    },
+    /// Anything else; open commitments mean nothing to Distil.
+    Other {
+        /// The chain's name for its kind: `Raw32`, `Sha256`, ...
+        kind: String,
+    },
+}
+
+/// All that the chain has of one hotkey.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HotkeyCommitments {
+    /// The final block that was read.
+    pub block: BlockRef,
+    /// When the hotkey took its seat, where it has one.
+    pub registration_block: Option<u64>,
+    /// What was revealed, the oldest first.
+    pub revealed: Vec<RevealedEntry>,
+    /// What is in storage as it was sent.
+    pub pending: Option<PendingCommitment>,
+}
+
+impl ChainClient {
+    /// What one hotkey committed, by the newest final block.
+    ///
+    /// # Errors
+    /// As [`ChainClient::snapshot`], but nothing is refused.
+    pub async fn hotkey_commitments(&self, netuid: NetUid, hotkey: Hotkey) -> Result<HotkeyCommitments, ChainError> {
+        self.read("reading a hotkey's commitments", move |connection| async move {
+            let at = connection.at_finalized().await?;
+            hotkey_commitments_at(&connection, &at, netuid, hotkey).await
+        })
+        .await
+    }
+}
+
+pub(super) async fn hotkey_commitments_at(
+    connection: &Connection,
+    at: &ClientAt,
+    netuid: NetUid,
+    hotkey: Hotkey,
+) -> Result<HotkeyCommitments, ChainError> {
+    let account = *hotkey.account_id();
+    let storage = at.storage();
+    let failed = |what| move |error| connection.explain(what, &error);
+    let uids = subxt::dynamic::storage::<(u16, [u8; 32]), u16>("SubtensorModule", "Uids");
+    let uid = storage.try_fetch(uids, (netuid.0, account)).await.map_err(failed("the hotkey's seat"))?;
+    let registration_block = match uid {
+        None => None,
+        Some(uid) => {
+            let uid = uid.decode().map_err(|error| unsupported(at, &error))?;
+            let blocks = subxt::dynamic::storage::<(u16, u16), u64>("SubtensorModule", "BlockAtRegistration");
+            let block =
+                storage.fetch(blocks, (netuid.0, uid)).await.map_err(failed("the block of the registration"))?;
+            Some(block.decode().map_err(|error| unsupported(at, &error))?)
+        }
+    };
+    let key = (netuid.0, account);
+    let revealed = match storage.try_fetch(revealed_address(), key).await.map_err(failed("revealed commitments"))? {
+        None => Vec::new(),
+        Some(value) => entries(value.decode().map_err(|error| unsupported(at, &error))?)?,
+    };
+    let pending = match storage.try_fetch(pending_address(), key).await.map_err(failed("the pending commitment"))? {
+        None => None,
+        Some(value) => Some(pending_of(value.decode().map_err(|error| unsupported(at, &error))?)?),
+    };
+    Ok(HotkeyCommitments { block: block_ref(at), registration_block, revealed, pending })
+}
+
+pub(super) fn block_ref(at: &ClientAt) -> BlockRef {
+    BlockRef { number: at.block_number(), hash: BlockHash::from_bytes(at.block_hash().0) }
+}
+
+type Key = (u16, [u8; 32]);
+
+fn revealed_address() -> impl subxt::storage::Address<KeyParts = Key, Value = Vec<(Vec<u8>, u64)>> {
+    subxt::dynamic::storage::<Key, Vec<(Vec<u8>, u64)>>(PALLET, "RevealedCommitments")
+}
+
+fn pending_address() -> impl subxt::storage::Address<KeyParts = Key, Value = Registration> {
+    subxt::dynamic::storage::<Key, Registration>(PALLET, "CommitmentOf")
+}
+
+/// What was revealed by those who have a seat.
+pub(super) async fn all_revealed(
+    connection: &Connection,
+    at: &ClientAt,
+    netuid: NetUid,
+    registered: &BTreeSet<Hotkey>,
+) -> Result<BTreeMap<Hotkey, Vec<RevealedEntry>>, ChainError> {
+    const WHAT: &str = "revealed commitments";
+    let mut found = BTreeMap::new();
+    let listed = at.storage().iter(revealed_address(), (netuid.0,)).await;
+    let mut listed = listed.map_err(|error| connection.explain(WHAT, &error))?;
+    let mut count = 0;
+    while let Some(entry) = listed.next().await {
+        let entry = entry.map_err(|error| connection.explain(WHAT, &error))?;
+        check_count(&mut count, WHAT)?;
+        let hotkey = account_of(entry.key_bytes(), WHAT)?;
+        if registered.contains(&hotkey) {
+            found.insert(hotkey, entries(entry.value().decode().map_err(|error| unsupported(at, &error))?)?);
+        }
+    }
+    Ok(found)
+}
+
+/// What those who have a seat committed and is in storage as it was sent.
+pub(super) async fn all_pending(
+    connection: &Connection,
+    at: &ClientAt,
+    netuid: NetUid,
+    registered: &BTreeSet<Hotkey>,
+) -> Result<BTreeMap<Hotkey, PendingCommitment>, ChainError> {
+    const WHAT: &str = "pending commitments";
+    let mut found = BTreeMap::new();
+    let listed = at.storage().iter(pending_address(), (netuid.0,)).await;
+    let mut listed = listed.map_err(|error| connection.explain(WHAT, &error))?;
+    let mut count = 0;
+    while let Some(entry) = listed.next().await {
+        let entry = entry.map_err(|error| connection.explain(WHAT, &error))?;
+        check_count(&mut count, WHAT)?;
+        let hotkey = account_of(entry.key_bytes(), WHAT)?;
+        if registered.contains(&hotkey) {
+            found.insert(hotkey, pending_of(entry.value().decode().map_err(|error| unsupported(at, &error))?)?);
+        }
+    }
+    Ok(found)
+}
+
+fn check_count(count: &mut usize, what: &'static str) -> Result<(), ChainError> {
+    *count += 1;
+    if *count > MAX_HOTKEYS {
+        return Err(ChainError::Malformed { what, problem: format!("there are more than {MAX_HOTKEYS}") });
+    }
+    Ok(())
+}
+
+/// The account stands at the end of a key whose hasher keeps it.
+fn account_of(key: &[u8], what: &'static str) -> Result<Hotkey, ChainError> {
+    match key.last_chunk::<32>() {
+        Some(account) => Ok(Hotkey::from_account_id(*account)),
+        None => Err(ChainError::Malformed { what, problem: "a key of storage is too short for an account".to_owned() }),
+    }
+}
+
+fn entries(raw: Vec<(Vec<u8>, u64)>) -> Result<Vec<RevealedEntry>, ChainError> {
+    let fits = raw.len() <= MAX_ENTRIES && raw.iter().all(|(bytes, _)| bytes.len() <= MAX_ENTRY_BYTES);
+    if !fits {
+        let problem = format!("a hotkey has more than {MAX_ENTRIES} entries, or one of over {MAX_ENTRY_BYTES} bytes");
+        return Err(ChainError::Malformed { what: "revealed commitments", problem });
+    }
+    Ok(raw.into_iter().map(|(bytes, reveal_block)| RevealedEntry { reveal_block, bytes }).collect())
+}
+
+/// What is needed of the chain's `Registration`.
+#[derive(Debug, DecodeAsType)]
+#[decode_as_type(crate_path = "subxt::ext::scale_decode")]
+struct Registration {
+    block: u64,
+    info: CommitmentInfo,
+}
+
+#[derive(Debug, DecodeAsType)]
+#[decode_as_type(crate_path = "subxt::ext::scale_decode")]
+struct CommitmentInfo {
+    fields: Vec<Value>,
+}
+
+fn pending_of(registration: Registration) -> Result<PendingCommitment, ChainError> {
+    let malformed = |problem: &str| ChainError::Malformed { what: "a pending commitment", problem: problem.to_owned() };
+    if registration.info.fields.len() > MAX_FIELDS {
+        return Err(malformed("it has too many fields"));
+    }
+    let mut fields = Vec::new();
+    for field in registration.info.fields {
+        let ValueDef::Variant(variant) = field.value else { return Err(malformed("a field is no variant")) };
+        fields.push(if variant.name == "TimelockEncrypted" {
+            timelocked(&variant.values).ok_or_else(|| malformed("a timelocked field has not the form that is known"))?
+        } else {
+            PendingField::Other { kind: variant.name }
+        });
+    }
+    Ok(PendingCommitment { block: registration.block, fields })
+}
+
+fn timelocked(values: &Composite<()>) -> Option<PendingField> {
+    let Composite::Named(values) = values else { return None };
+    let named = |name: &str| values.iter().find(|(other, _)| other == name).map(|(_, value)| value);
+    let reveal_round = u64::try_from(named("reveal_round")?.as_u128()?).ok()?;
+    let mut encrypted = Vec::new();
+    collect_bytes(named("encrypted")?, &mut encrypted)?;
+    Some(PendingField::Timelocked { encrypted, reveal_round })
+}
+
+/// A list of bytes, however many wrappers of one field are around it.
+fn collect_bytes(value: &Value, bytes: &mut Vec<u8>) -> Option<()> {
+    if let Some(byte) = value.as_u128() {
+        bytes.push(u8::try_from(byte).ok()?);
+        return (bytes.len() <= MAX_COMMITMENT_CIPHERTEXT_BYTES).then_some(());
+    }
+    let ValueDef::Composite(composite) = &value.value else { return None };
+    composite.values().try_for_each(|value| collect_bytes(value, bytes))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lists_out_of_bounds_are_refused() {
+        assert!(entries(vec![(vec![0; MAX_ENTRY_BYTES], 1); 10]).is_ok());
+        assert!(entries(vec![(vec![0; MAX_ENTRY_BYTES + 1], 1)]).is_err());
+        assert!(entries(vec![(vec![], 1); MAX_ENTRIES + 1]).is_err());
+        assert!(account_of(&[0; 31], "keys").is_err());
+    }
+
+    #[test]
+    fn fields_of_another_form_are_refused() {
+        let field = |bytes: usize, round: i128| {
+            let round = if round < 0 { Value::bool(true) } else { Value::u128(round as u128) };
+            let encrypted = Value::unnamed_composite([Value::from_bytes(vec![7; bytes])]);
+            Value::named_variant("TimelockEncrypted", [("encrypted", encrypted), ("reveal_round", round)])
+        };
+        let read = |fields: Vec<Value>| pending_of(Registration { block: 3, info: CommitmentInfo { fields } });
+        let good = read(vec![field(1024, 5), Value::unnamed_variant("Raw1", [Value::from_bytes([1])])]).unwrap();
+        assert_eq!(good.fields[0], PendingField::Timelocked { encrypted: vec![7; 1024], reveal_round: 5 });
+        assert_eq!(good.fields[1], PendingField::Other { kind: "Raw1".to_owned() });
+        assert!(good.is_timelocked());
+        assert!(read(vec![field(1025, 5)]).is_err());
+        assert!(read(vec![field(10, -1)]).is_err());
+        assert!(read(vec![field(10, 1 << 64)]).is_err());
+        assert!(read(vec![Value::bool(true)]).is_err());
+        assert!(read(vec![Value::unnamed_variant("None", []); MAX_FIELDS + 1]).is_err());
+    }
+}

@@ -1,0 +1,60 @@
+//! Bittensor for Distil: a client that reads a subnet and commits to it. What a miner commits can be read by nobody
+//! before its time, and is signed by the miner's own wallet.
+//!
+//! ```no_run
+//! use distil_chain::{ChainClient, ChainSettings, SnapshotExpectation, select_submission};
+//! use distil_types::NetUid;
+//!
+//! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+//! let settings = ChainSettings::new(vec!["wss://entrypoint-finney.opentensor.ai".parse()?], 1);
+//! let client = ChainClient::new(settings)?;
+//! let snapshot = client.snapshot(NetUid(97), SnapshotExpectation::default()).await?;
+//! for neuron in &snapshot.neurons {
+//!     let entries = snapshot.revealed.get(&neuron.hotkey).map_or(&[][..], |entries| entries);
+//!     match select_submission(entries, neuron.registration_block, None) {
+//!         Ok(submission) => println!("{} competes with {}", neuron.hotkey, submission.commitment),
+//!         Err(reason) => println!("{} does not compete: {reason}", neuron.hotkey),
+//!     }
+//! }
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! Sealing for a round of drand needs no chain:
+//!
+//! ```
+//! use distil_chain::timelock::{self, DrandNetwork, Randomness};
+//!
+//! let quicknet = DrandNetwork::quicknet();
+//! let payload = timelock::commitment_payload(r#"{"model":"alice/qwen-4b"}"#)?;
+//! let round = quicknet.round_at(1_760_000_000_000)?;
+//! let sealed = timelock::encrypt(&payload, round, quicknet.public_key(), Randomness::from_system()?)?;
+//! # Ok::<(), timelock::TimelockError>(())
+//! ```
+//!
+//! # Concepts
+//!
+//! - [`ChainClient`]: reads a subnet at one final block ([`Snapshot`]) and commits a model to it. Every await has a
+//!   deadline, endpoints take turns, and every [`ChainError`] says whether to try again, to wait, or to give up.
+//! - [`select_submission`]: which of a miner's revealed entries counts.
+//! - [`timelock`]: encryption for a future round of the drand quicknet, in the chain's format.
+//! - [`wallet`]: the keys that Bittensor's tools keep in files, and signatures by a hotkey.
+//!
+//! Only the client uses a network, and a clock for its deadlines alone.
+
+#![forbid(unsafe_code)]
+
+mod client;
+mod commitments;
+mod hex;
+pub mod timelock;
+pub mod wallet;
+
+pub use client::{
+    Backoff, ChainClient, ChainError, ChainSettings, CommitPlan, CommitWait, Committed, ErrorClass, HotkeyCommitments,
+    NeuronInfo, PendingCommitment, PendingField, Snapshot, SnapshotExpectation, SnapshotRefusal, SubnetParameters,
+};
+pub use commitments::{
+    KEPT_REVEALS, NotEligible, NotOurs, PassedOver, PassedOverReason, RevealedEntry, Submission, parse_commitment,
+    select_submission,
+};
