@@ -1,5 +1,6 @@
 //! The program as its users meet it: run with arguments, judged by its exit code and what it prints and writes.
 
+mod agreement;
 mod bad_input;
 mod check;
 mod common;
