@@ -1,5 +1,5 @@
 use crate::{Error, moments::sum, score::require_finite};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// Tells whether two students compute the same function: whether they miss the teacher by the same amount at the same
 /// places.
@@ -15,7 +15,7 @@ use serde::Serialize;
 /// when the teacher had little to say to them, the following prompts are taken in as well, one at a time, until there
 /// are that many: the minimum is there so that the test has evidence to stand on, not so that a short continuation lets
 /// copies through. A round that holds fewer in all answers [`CopyTest::NotEnough`].
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum CopyTest {
     /// There are too few positions for an answer.
@@ -28,7 +28,7 @@ pub enum CopyTest {
 }
 
 /// How alike two students are.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct CopyEvidence {
     /// The cosine of the angle between the two vectors; 1 when both are zero, 0 when one is.
     pub cosine: f64,

@@ -1,6 +1,6 @@
 use crate::{Error, PairedTest, PromptStatistics, score::weighted_mean};
 use distil_types::SubnetProfile;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// Tells when a challenger trails the king so clearly that the rest of its prompts need not be computed.
 ///
@@ -26,7 +26,7 @@ pub enum EarlyStopAnswer {
 }
 
 /// Why a challenger was stopped.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct EarlyStopEvidence {
     /// The comparison with the king on the prompts done so far.
     pub paired: PairedTest,

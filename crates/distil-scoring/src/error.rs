@@ -1,4 +1,7 @@
-/// Why a statistic cannot be given.
+use crate::RoundId;
+use distil_types::MinerKey;
+
+/// Why a statistic cannot be given, or a round not planned or decided.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
@@ -62,6 +65,70 @@ pub enum Error {
     InvalidConfidence {
         /// What was asked for.
         value: f64,
+    },
+    /// A rule with a value that makes no sense.
+    #[error("the rule {rule} needs {needed}")]
+    InvalidRule {
+        /// Which.
+        rule: &'static str,
+        /// What it may be.
+        needed: &'static str,
+    },
+    /// Not the name of a round.
+    #[error("{text} is not a round: a block number, a dash and 32 lower-case hexadecimal digits are needed")]
+    InvalidRoundId {
+        /// What was given.
+        text: String,
+    },
+    /// A plan that can't have been made by the rules.
+    #[error("this is no plan of a round: {problem}")]
+    InvalidPlan {
+        /// What is wrong.
+        problem: &'static str,
+    },
+    /// Two entries of one miner.
+    #[error("there is more than one entry of miner {miner}")]
+    MinerTwice {
+        /// Who.
+        miner: MinerKey,
+    },
+    /// A result of another round.
+    #[error("the result of miner {miner} is of round {found}, not of round {needed}")]
+    WrongRound {
+        /// Whose result.
+        miner: MinerKey,
+        /// The round it is of.
+        found: RoundId,
+        /// The round it was offered to.
+        needed: RoundId,
+    },
+    /// A result of a student that was not to be measured.
+    #[error("there is a result of miner {miner}, which is no student of the round")]
+    NotInPlan {
+        /// Who.
+        miner: MinerKey,
+    },
+    /// A student without a result.
+    #[error("the round is not finished: there is no result of miner {miner}")]
+    NoResult {
+        /// Who.
+        miner: MinerKey,
+    },
+    /// A result that the round can't have given.
+    #[error("the result of miner {miner} is not usable: {problem}")]
+    InvalidResult {
+        /// Whose.
+        miner: MinerKey,
+        /// What is wrong.
+        problem: &'static str,
+    },
+    /// A recorded round that can't be read.
+    #[error("{place}: {problem}")]
+    InvalidRecord {
+        /// The field, as `students[3].prompts[0].mean`.
+        place: String,
+        /// What is wrong with it.
+        problem: String,
     },
     /// A king whose score may not steer an early stop.
     #[error("a score of {kl_nats} nats is at or below the floor of {floor_nats}: it may not stop others")]

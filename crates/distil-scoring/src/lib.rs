@@ -1,9 +1,9 @@
-//! The statistics by which Distil compares students of one teacher.
+//! The rules by which Distil compares students of one teacher: the statistics of their scores, and who is crowned.
 //!
 //! A student is measured by its KL divergence from the teacher, in nats, at every position by which the teacher
 //! continued every prompt. From those numbers this crate makes summaries, scores with their uncertainty, and the
-//! answers a round needs. Everything is a pure function: no input or output, no clock, no chance, one thread, a fixed
-//! order of summation. So the same numbers give the same bits everywhere.
+//! decisions of a round. Everything is a pure function: no input or output, no clock, no chance, one thread, a fixed
+//! order of summation. So the same numbers give the same bits everywhere, and anyone can decide a round anew.
 //!
 //! ```
 //! use distil_scoring::{ModelScore, PairedTest, PromptStatistics};
@@ -24,7 +24,7 @@
 //! # Ok::<(), distil_scoring::Error>(())
 //! ```
 //!
-//! # Concepts
+//! # Scores
 //!
 //! - **Position-weighted**: a model's score is the mean over all positions of all prompts, so a prompt weighs as much
 //!   as the teacher had to say to it. [`PairedTest`] weighs in the same way, so score and test cannot point in
@@ -36,19 +36,70 @@
 //!
 //! Numbers that are not finite are refused with an [`Error`] that names the place: they are a finding about a student,
 //! never a part of a mean.
+//!
+//! # A round, from one type to the next
+//!
+//! 1. [`plan`] takes what is known of each [`Miner`] at a block and says where it stands ([`Standing`]), who holds the
+//!    crown ([`Throne`]), and which students a round has, if one is needed ([`RoundPlan`]).
+//! 2. [`FinishedRound`] takes the plan and one [`StudentRun`] for each of its students, all of this very round, which
+//!    its [`RoundId`] tells. Nothing else can be decided.
+//! 3. [`decide`] gives every student a [`Verdict`] with its reason. Whoever wins is a [`PendingCrown`] until another
+//!    look at its repository ([`Integrity`]) makes a [`ConfirmedDecision`] of it, whose [`Outcome`] is all that is to be
+//!    written: disqualifications, failures that count, evaluations that are done, the crown.
+//! 4. [`weights`] says to which seat all weight goes, or that nothing is sent.
+//!
+//! [`RecordedRound`] applies the same rules to a round that another program recorded.
+//!
+//! # Who
+//!
+//! A miner is a hotkey with the block of its commitment ([`MinerKey`](distil_types::MinerKey)). Scores, verdicts and
+//! bans are kept by it and by nothing else; a UID is where weight is sent. The king is a fact that is handed in and that
+//! only a decision changes: no function here looks for one among old scores.
 
 #![forbid(unsafe_code)]
 
 mod copy;
+mod decide;
+mod decision;
 mod early_stop;
 mod error;
+mod finished;
+mod integrity;
+mod judge;
+mod miner;
 mod moments;
 mod paired;
+mod plan;
+mod plausible;
+mod recorded;
+mod round_id;
+mod rules;
+mod run;
 mod score;
+mod standing;
 mod student_t;
+#[cfg(test)]
+mod testing;
+mod text;
+mod weights;
 
 pub use copy::{CopyEvidence, CopyTest};
+pub use decide::{Decision, PendingCrown, decide};
+pub use decision::{ConfirmedDecision, CountedFailure, Crown, Evaluated, MinerVerdict, Outcome, Verdict};
 pub use early_stop::{EarlyStop, EarlyStopAnswer, EarlyStopEvidence};
 pub use error::Error;
+pub use finished::FinishedRound;
+pub use integrity::Integrity;
+pub use miner::{
+    Attribution, Author, CheckVerdict, CopyMatch, Disqualification, DisqualificationCode, Evaluation, EvaluationResult,
+    Miner, NearCopy, Seat,
+};
 pub use paired::PairedTest;
+pub use plan::{Plan, PlannedStudent, Role, RoundPlan, Throne, Vacancy, plan};
+pub use recorded::{RecordedDecision, RecordedRound, RecordedVerdict};
+pub use round_id::{RoundId, RoundSettings};
+pub use rules::Rules;
+pub use run::{CopyProof, Failure, FailureKind, StudentResult, StudentRun};
 pub use score::{Interval, ModelScore, PromptStatistics};
+pub use standing::{NotEligible, Standing, standings};
+pub use weights::{NoWeights, Weights, WeightsInput, weights};

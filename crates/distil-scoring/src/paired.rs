@@ -1,5 +1,5 @@
 use crate::{Error, Interval, PromptStatistics, moments::Moments, score::weighted_mean, student_t};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// Student's t test of two students on the same prompts, position-weighted and paired by prompt.
 ///
@@ -15,7 +15,7 @@ use serde::Serialize;
 /// The mean difference is taken from the two scores themselves, so its sign is theirs to the last bit. Without any
 /// spread in the dᵢ there is no t, and the outcome is the limit of a vanishing spread: p is 0, or 1 (with t = 0)
 /// when the scores are equal.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct PairedTest {
     /// Score of the challenger minus score of the king, in nats: negative when the challenger is better.
     pub mean_difference: f64,
@@ -82,6 +82,18 @@ impl PairedTest {
             return Err(Error::InvalidConfidence { value: confidence });
         }
         Ok(self.mean_difference - student_t::quantile(confidence, self.n - 1) * self.standard_error)
+    }
+
+    /// What the true mean difference is below with this confidence (one-sided), in nats.
+    ///
+    /// Below zero, it says that the challenger is the better of the two.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::InvalidConfidence`] unless `0 < confidence < 1`.
+    pub fn upper_bound(&self, confidence: f64) -> Result<f64, Error> {
+        // The quantiles are symmetric, so this is the lower bound mirrored at the mean.
+        Ok(2.0 * self.mean_difference - self.lower_bound(confidence)?)
     }
 }
 

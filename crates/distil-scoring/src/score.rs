@@ -52,7 +52,7 @@ pub(crate) fn require_finite(kl_nats: &[f64]) -> Result<(), Error> {
 }
 
 /// An interval of nats, both ends included.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Interval {
     /// The lower end.
     pub low: f64,
@@ -69,7 +69,7 @@ impl Interval {
 }
 
 /// A student's score on a round: its mean KL over all positions of all prompts, and how sure that is.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct ModelScore {
     /// The mean KL in nats over all positions of all prompts.
     pub kl: f64,

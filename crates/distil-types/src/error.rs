@@ -15,6 +15,12 @@ pub enum Error {
         /// What is wrong with it.
         problem: &'static str,
     },
+    /// Not a hotkey with the block of its commitment.
+    #[error("miner {text} is not of the form hotkey@block, with the block as a plain number")]
+    InvalidMinerKey {
+        /// What was given.
+        text: String,
+    },
     /// Not the hash of a block.
     #[error("block hash {text} is not 64 hexadecimal digits, with or without a leading 0x")]
     InvalidBlockHash {

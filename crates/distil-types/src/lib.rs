@@ -20,7 +20,7 @@
 //!
 //! # What is here
 //!
-//! - **On the chain**: [`Hotkey`] (who), [`Uid`] (a seat, never a key), [`NetUid`] (the subnet), [`BlockRef`] and
+//! - **On the chain**: [`Hotkey`] (who), [`MinerKey`] (who, with which commitment), [`Uid`] (a seat, never a key), [`NetUid`] (the subnet), [`BlockRef`] and
 //!   [`BlockHash`] (when).
 //! - **On the Hub**: [`RepoId`], [`Revision`], and [`Commitment`], the pair that a miner publishes.
 //! - **On the command line**: [`ModelRef`], a folder or a repository.
@@ -33,6 +33,7 @@
 mod block;
 mod error;
 mod hotkey;
+mod miner;
 mod model_ref;
 mod profile;
 mod repo;
@@ -42,6 +43,7 @@ mod uid;
 pub use block::{BlockHash, BlockRef};
 pub use error::{Error, RepoIdProblem};
 pub use hotkey::Hotkey;
+pub use miner::MinerKey;
 pub use model_ref::ModelRef;
 pub use profile::SubnetProfile;
 pub use repo::{Commitment, RepoId, Revision};
