@@ -1,6 +1,6 @@
 //! What is kept of the teacher once it has run.
 
-mod document;
+pub(crate) mod document;
 mod file;
 
 use std::path::Path;

@@ -4,12 +4,14 @@ mod one_student;
 
 use std::{collections::BTreeMap, time::Duration};
 
+use candle_core::Tensor;
 use distil_model::{CausalLm, LoadOptions, ModelError, OutputHead, Tokenizer, weights_digest};
 
 use self::one_student::{Finished, one_student};
+pub(crate) use self::one_student::{StudentPass, student_pass, without_host_path};
 use crate::{
     EvalError, Event, ModelIdentity, ModelSource, PROTOCOL, Phase, Prompt, PromptReport, ScoreOutcome, ScoreReport,
-    ScoreRequest, ScoreSettings, ScoredPrompt, TeacherIdentity, TeacherReport, Work,
+    ScoreRequest, ScoreSettings, ScoredPrompt, TeacherIdentity, TeacherReport, TokenSequence, Work,
     cache::{CachedPrompt, GenerationRules, TeacherCache},
     memory::peak_rss_bytes,
     progress::{PhaseProgress, Progress},
@@ -37,6 +39,11 @@ impl TeacherPass {
     /// The cache, to be saved or looked at.
     pub fn cache(&self) -> &TeacherCache {
         &self.cache
+    }
+
+    /// The teacher's output head.
+    pub(crate) fn head(&self) -> &OutputHead {
+        &self.head
     }
 }
 
@@ -74,20 +81,84 @@ pub fn teacher_pass(
 ) -> Result<TeacherPass, EvalError> {
     check_settings(settings)?;
     teacher::check_prompts(prompts)?;
+    run_teacher(source, Input::Texts(prompts), settings, clock, events)
+}
+
+/// The first half of [`score`] over the tokens of an earlier pass, as they stand in a record: nothing is tokenized and
+/// nothing is generated, for the recorded tokens are the truth.
+///
+/// # Errors
+/// As for [`score`], and [`EvalError::Setting`] if a prompt or a continuation is longer than the settings allow.
+pub fn teacher_pass_over(
+    source: &ModelSource,
+    prompts: &[ScoredPrompt],
+    settings: &ScoreSettings,
+    clock: &dyn Fn() -> Duration,
+    events: &mut dyn FnMut(Event),
+) -> Result<TeacherPass, EvalError> {
+    check_settings(settings)?;
+    if prompts.is_empty() {
+        return Err(EvalError::NoPrompts);
+    }
+    let longest = |length: fn(&TokenSequence) -> usize| {
+        prompts.iter().map(|prompt| length(&prompt.sequence)).max().unwrap_or_default()
+    };
+    for (setting, value, needed) in [
+        ("max_prompt_tokens", settings.max_prompt_tokens, longest(|sequence| sequence.prompt().len())),
+        ("max_new_tokens", settings.max_new_tokens, longest(|sequence| sequence.continuation().len())),
+    ] {
+        if needed > value {
+            let requirement = "the recorded tokens are more than that";
+            return Err(EvalError::Setting { setting, value: value.to_string(), requirement });
+        }
+    }
+    run_teacher(source, Input::Recorded(prompts), settings, clock, events)
+}
+
+/// What a teacher runs over.
+enum Input<'a> {
+    Texts(&'a [Prompt]),
+    Recorded(&'a [ScoredPrompt]),
+}
+
+/// What the tokenizer made of it.
+enum Tokens {
+    Prompts(Vec<Vec<u32>>),
+    Whole(Vec<TokenSequence>),
+}
+
+fn run_teacher(
+    source: &ModelSource,
+    input: Input<'_>,
+    settings: &ScoreSettings,
+    clock: &dyn Fn() -> Duration,
+    events: &mut dyn FnMut(Event),
+) -> Result<TeacherPass, EvalError> {
     let of_teacher = |error: EvalError| match error {
         EvalError::Model(source_error) => {
             EvalError::Teacher { model: source.name.clone(), source: Box::new(source_error) }
         }
         other => other,
     };
+    let count = match &input {
+        Input::Texts(prompts) => prompts.len(),
+        Input::Recorded(prompts) => prompts.len(),
+    };
     let mut progress = Progress::new(clock, events);
-    let all = |tokens: usize| Work { tokens: tokens as u64, prompts: prompts.len() as u64, bytes: 0 };
+    let all = |tokens: usize| Work { tokens: tokens as u64, prompts: count as u64, bytes: 0 };
 
     // The tokenizer of a large vocabulary takes more memory than a small model: it is gone before the teacher comes.
     let (tokens, tokenizer_digest) = progress
         .phase(Phase::Tokenize, "tokenize".to_owned(), all(0), |phase| {
             let tokenizer = Tokenizer::load(&source.folder)?;
-            let tokens = teacher::encode(&tokenizer, prompts, settings.max_prompt_tokens, phase)?;
+            let tokens = match &input {
+                Input::Texts(prompts) => {
+                    Tokens::Prompts(teacher::encode(&tokenizer, prompts, settings.max_prompt_tokens, phase)?)
+                }
+                Input::Recorded(prompts) => {
+                    Tokens::Whole(prompts.iter().map(|prompt| prompt.sequence.clone()).collect())
+                }
+            };
             Ok((tokens, tokenizer.digest().to_owned()))
         })
         .map_err(of_teacher)?;
@@ -107,12 +178,25 @@ pub fn teacher_pass(
             Ok((model, head_digest))
         })
         .map_err(|error: ModelError| of_teacher(error.into()))?;
-    let most_new = settings.max_new_tokens.saturating_mul(prompts.len());
-    let sequences = progress
-        .phase(Phase::TeacherGenerate, "teacher_generate".to_owned(), all(most_new), |phase| {
-            teacher::continue_prompts(&model, &tokens, settings, phase)
-        })
-        .map_err(of_teacher)?;
+    let sequences = match tokens {
+        Tokens::Prompts(tokens) => {
+            let most_new = settings.max_new_tokens.saturating_mul(count);
+            progress
+                .phase(Phase::TeacherGenerate, "teacher_generate".to_owned(), all(most_new), |phase| {
+                    teacher::continue_prompts(&model, &tokens, settings, phase)
+                })
+                .map_err(of_teacher)?
+        }
+        Tokens::Whole(sequences) => {
+            let vocab_size = model.head().vocab_size();
+            for (index, sequence) in sequences.iter().enumerate() {
+                if let Some(token) = sequence.tokens().iter().find(|token| **token as usize >= vocab_size) {
+                    return Err(EvalError::TokenOutsideVocabulary { index, token: *token, vocab_size });
+                }
+            }
+            sequences
+        }
+    };
     let borrowed: Vec<_> = sequences.iter().collect();
     let input_tokens = sequences.iter().map(|sequence| sequence.model_input().len()).sum();
     let hidden = progress
@@ -123,6 +207,16 @@ pub fn teacher_pass(
 
     let architecture = model.config().architecture.to_string();
     let head = model.into_head();
+    let named: Vec<(&String, &String)> = match &input {
+        Input::Texts(prompts) => prompts.iter().map(|prompt| (&prompt.id, &prompt.text)).collect(),
+        Input::Recorded(prompts) => prompts.iter().map(|prompt| (&prompt.id, &prompt.text)).collect(),
+    };
+    let cached = |(((id, text), sequence), hidden): (((&String, &String), TokenSequence), Tensor)| CachedPrompt {
+        id: id.clone(),
+        text: text.clone(),
+        sequence,
+        hidden,
+    };
     let cache = TeacherCache {
         teacher: TeacherIdentity {
             name: source.name.clone(),
@@ -137,19 +231,9 @@ pub fn teacher_pass(
             max_new_tokens: settings.max_new_tokens,
             sampling: settings.sampling.clone(),
         },
-        dtype: hidden.first().map_or(settings.dtype, candle_core::Tensor::dtype),
+        dtype: hidden.first().map_or(settings.dtype, Tensor::dtype),
         hidden_size: head.hidden_size(),
-        prompts: prompts
-            .iter()
-            .zip(sequences)
-            .zip(hidden)
-            .map(|((prompt, sequence), hidden)| CachedPrompt {
-                id: prompt.id.clone(),
-                text: prompt.text.clone(),
-                sequence,
-                hidden,
-            })
-            .collect(),
+        prompts: named.into_iter().zip(sequences).zip(hidden).map(cached).collect(),
     };
     Ok(TeacherPass { cache, head, seconds: progress.into_seconds() })
 }

@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::StudentReport;
 
@@ -40,7 +40,8 @@ pub enum Phase {
 ///
 /// Tokens are what a phase puts through a model: new ones in [`Phase::TeacherGenerate`], those of prompt and
 /// continuation in the others. Bytes are what loads and digests read. What does not apply to a phase is 0.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Work {
     /// Tokens.
     pub tokens: u64,

@@ -37,6 +37,7 @@
 //! - **Copies and early stop**: a student whose KL follows an earlier one's position by position is marked; one that
 //!   trails the first eligible student beyond doubt stops, if [`ScoreSettings::early_stop`] is on.
 //! - **Progress** comes as [`Event`]s, time from the caller's clock.
+//! - **[`worker`]**: the same passes in processes of their own, on this host or another.
 //! - **[`record`]**: the files by which others can check a run.
 
 mod atomic;
@@ -55,10 +56,11 @@ mod sequence;
 mod student;
 mod teacher;
 mod texts;
+pub mod worker;
 
 pub use cache::{CachedPrompt, GenerationRules, TeacherCache};
 pub use distil_scoring::PromptStatistics;
-pub use driver::{TeacherPass, score, score_students, teacher_pass};
+pub use driver::{TeacherPass, score, score_students, teacher_pass, teacher_pass_over};
 pub use error::EvalError;
 pub use event::{Event, Phase, Work};
 pub use memory::peak_rss_bytes;

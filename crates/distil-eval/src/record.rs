@@ -9,10 +9,10 @@ mod document;
 mod folder;
 mod positions;
 
+pub use canonical::canonical_json;
 pub use document::{RecordedSetting, RecordedSettings, RunEnvironment};
 pub use folder::{check_writable, write_folder};
-pub use positions::PositionRow;
-pub use positions::read_positions;
+pub use positions::{PositionRow, StudentPositions, positions_table, read_positions};
 
 use crate::{EvalError, ScoreOutcome};
 
@@ -32,8 +32,16 @@ pub fn files(
     environment: &RunEnvironment,
 ) -> Result<Vec<(String, Vec<u8>)>, EvalError> {
     let document = document::document(outcome, settings, environment)?;
+    let students: Vec<StudentPositions<'_>> = outcome
+        .report
+        .students
+        .iter()
+        .zip(&outcome.students)
+        .map(|(report, student)| (report.model.as_str(), student.positions_kl_nats.as_slice()))
+        .collect();
+    let sequences: Vec<_> = outcome.prompts.iter().map(|prompt| &prompt.sequence).collect();
     Ok(vec![
-        (RECORD_JSON.to_owned(), canonical::to_bytes(&document)),
-        (POSITIONS_PARQUET.to_owned(), positions::write(outcome)?),
+        (RECORD_JSON.to_owned(), canonical_json(&document)),
+        (POSITIONS_PARQUET.to_owned(), positions_table(&students, &sequences)?),
     ])
 }

@@ -21,37 +21,37 @@ pub(super) struct Document {
     pub(super) prompts: Vec<PromptEntry>,
 }
 
-#[derive(Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Teacher {
-    pub(super) name: String,
-    pub(super) revision: Option<String>,
-    pub(super) architecture: String,
-    pub(super) files: Vec<FileEntry>,
-    pub(super) head_digest: String,
-    pub(super) tokenizer_digest: String,
-    pub(super) vocab_size: usize,
+pub(crate) struct Teacher {
+    pub(crate) name: String,
+    pub(crate) revision: Option<String>,
+    pub(crate) architecture: String,
+    pub(crate) files: Vec<FileEntry>,
+    pub(crate) head_digest: String,
+    pub(crate) tokenizer_digest: String,
+    pub(crate) vocab_size: usize,
 }
 
-#[derive(Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct FileEntry {
-    pub(super) name: String,
-    pub(super) bytes: u64,
-    pub(super) sha256: String,
+pub(crate) struct FileEntry {
+    pub(crate) name: String,
+    pub(crate) bytes: u64,
+    pub(crate) sha256: String,
 }
 
-#[derive(Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Rules {
-    pub(super) max_prompt_tokens: usize,
-    pub(super) max_new_tokens: usize,
-    pub(super) sampling: SamplingEntry,
+pub(crate) struct Rules {
+    pub(crate) max_prompt_tokens: usize,
+    pub(crate) max_new_tokens: usize,
+    pub(crate) sampling: SamplingEntry,
 }
 
-#[derive(Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize)]
 #[serde(tag = "method", rename_all = "snake_case", deny_unknown_fields)]
-pub(super) enum SamplingEntry {
+pub(crate) enum SamplingEntry {
     Greedy,
     TopP { temperature: f64, top_p: f64, seed: String },
 }
@@ -84,30 +84,8 @@ impl Document {
         Self {
             format: FORMAT,
             protocol: PROTOCOL.to_owned(),
-            teacher: Teacher {
-                name: teacher.name.clone(),
-                revision: teacher.revision.clone(),
-                architecture: teacher.model.architecture.clone(),
-                files: teacher
-                    .model
-                    .files
-                    .iter()
-                    .map(|file| FileEntry { name: file.name.clone(), bytes: file.bytes, sha256: file.sha256.clone() })
-                    .collect(),
-                head_digest: teacher.head_digest.clone(),
-                tokenizer_digest: teacher.tokenizer_digest.clone(),
-                vocab_size: teacher.vocab_size,
-            },
-            generation: Rules {
-                max_prompt_tokens: generation.max_prompt_tokens,
-                max_new_tokens: generation.max_new_tokens,
-                sampling: match &generation.sampling {
-                    Sampling::Greedy => SamplingEntry::Greedy,
-                    Sampling::TopP { temperature, top_p, seed } => {
-                        SamplingEntry::TopP { temperature: *temperature, top_p: *top_p, seed: hex(seed) }
-                    }
-                },
-            },
+            teacher: Teacher::from(teacher),
+            generation: Rules::from(generation),
             dtype: cache.dtype.as_str().to_owned(),
             hidden_size: cache.hidden_size,
             prompts,
@@ -126,14 +104,11 @@ impl Document {
         if self.prompts.is_empty() {
             return Err("it holds no prompts".to_owned());
         }
-        let teacher = self.teacher;
-        if self.hidden_size == 0 || teacher.vocab_size == 0 {
-            return Err("its hidden size or vocabulary is 0".to_owned());
+        if self.hidden_size == 0 {
+            return Err("its hidden size is 0".to_owned());
         }
-        let of_files = teacher.files.iter().map(|file| &file.sha256);
-        if [&teacher.head_digest, &teacher.tokenizer_digest].into_iter().chain(of_files).any(|text| !is_digest(text)) {
-            return Err("a digest in it is not 64 lower-case hex digits".to_owned());
-        }
+        let teacher = self.teacher.check()?;
+        let generation = self.generation.check()?;
         let dtype = match self.dtype.as_str() {
             "f32" => DType::F32,
             "bf16" => DType::BF16,
@@ -142,7 +117,79 @@ impl Document {
                 return Err(format!("its hidden states are {other:?}; f32, bf16 and f16 are possible"));
             }
         };
-        let sampling = match self.generation.sampling {
+        Ok(Checked { teacher, generation, dtype, hidden_size: self.hidden_size, prompts: self.prompts })
+    }
+}
+
+impl From<&FileDigest> for FileEntry {
+    fn from(file: &FileDigest) -> Self {
+        Self { name: file.name.clone(), bytes: file.bytes, sha256: file.sha256.clone() }
+    }
+}
+
+impl From<FileEntry> for FileDigest {
+    fn from(file: FileEntry) -> Self {
+        Self { name: file.name, bytes: file.bytes, sha256: file.sha256 }
+    }
+}
+
+impl From<&TeacherIdentity> for Teacher {
+    fn from(teacher: &TeacherIdentity) -> Self {
+        Self {
+            name: teacher.name.clone(),
+            revision: teacher.revision.clone(),
+            architecture: teacher.model.architecture.clone(),
+            files: teacher.model.files.iter().map(FileEntry::from).collect(),
+            head_digest: teacher.head_digest.clone(),
+            tokenizer_digest: teacher.tokenizer_digest.clone(),
+            vocab_size: teacher.vocab_size,
+        }
+    }
+}
+
+impl Teacher {
+    /// The error says what is wrong.
+    pub(crate) fn check(self) -> Result<TeacherIdentity, String> {
+        if self.vocab_size == 0 {
+            return Err("its vocabulary is 0".to_owned());
+        }
+        let of_files = self.files.iter().map(|file| &file.sha256);
+        if [&self.head_digest, &self.tokenizer_digest].into_iter().chain(of_files).any(|text| !is_digest(text)) {
+            return Err("a digest in it is not 64 lower-case hex digits".to_owned());
+        }
+        Ok(TeacherIdentity {
+            name: self.name,
+            revision: self.revision,
+            model: ModelIdentity {
+                architecture: self.architecture,
+                files: self.files.into_iter().map(FileDigest::from).collect(),
+            },
+            head_digest: self.head_digest,
+            tokenizer_digest: self.tokenizer_digest,
+            vocab_size: self.vocab_size,
+        })
+    }
+}
+
+impl From<&GenerationRules> for Rules {
+    fn from(generation: &GenerationRules) -> Self {
+        Self {
+            max_prompt_tokens: generation.max_prompt_tokens,
+            max_new_tokens: generation.max_new_tokens,
+            sampling: match &generation.sampling {
+                Sampling::Greedy => SamplingEntry::Greedy,
+                Sampling::TopP { temperature, top_p, seed } => {
+                    SamplingEntry::TopP { temperature: *temperature, top_p: *top_p, seed: hex(seed) }
+                }
+            },
+        }
+    }
+}
+
+impl Rules {
+    /// The error says what is wrong.
+    pub(crate) fn check(self) -> Result<GenerationRules, String> {
+        let sampling = match self.sampling {
             SamplingEntry::Greedy => Sampling::Greedy,
             SamplingEntry::TopP { temperature, top_p, seed } => Sampling::TopP {
                 temperature,
@@ -150,35 +197,12 @@ impl Document {
                 seed: parse_seed(&seed).ok_or_else(|| "its seed is not 64 lower-case hex digits".to_owned())?,
             },
         };
-        Ok(Checked {
-            teacher: TeacherIdentity {
-                name: teacher.name,
-                revision: teacher.revision,
-                model: ModelIdentity {
-                    architecture: teacher.architecture,
-                    files: teacher
-                        .files
-                        .into_iter()
-                        .map(|file| FileDigest { name: file.name, bytes: file.bytes, sha256: file.sha256 })
-                        .collect(),
-                },
-                head_digest: teacher.head_digest,
-                tokenizer_digest: teacher.tokenizer_digest,
-                vocab_size: teacher.vocab_size,
-            },
-            generation: GenerationRules {
-                max_prompt_tokens: self.generation.max_prompt_tokens,
-                max_new_tokens: self.generation.max_new_tokens,
-                sampling,
-            },
-            dtype,
-            hidden_size: self.hidden_size,
-            prompts: self.prompts,
-        })
+        let Self { max_prompt_tokens, max_new_tokens, .. } = self;
+        Ok(GenerationRules { max_prompt_tokens, max_new_tokens, sampling })
     }
 }
 
-fn is_digest(text: &str) -> bool {
+pub(crate) fn is_digest(text: &str) -> bool {
     text.len() == 64 && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
 }
 

@@ -98,6 +98,53 @@ fn run_student(
     progress: &mut Progress<'_>,
     identity: &mut Option<ModelIdentity>,
 ) -> Result<Pass, EvalError> {
+    let pass = StudentPass { teacher, student, source, name, settings };
+    let early_stop = if settings.early_stop { reference(earlier, settings) } else { None };
+    let mut statistics: Vec<PromptStatistics> = Vec::new();
+    let mut copy = CopySearch::Open;
+    let mut stopped = None;
+    let positions_kl_nats = student_pass(&pass, progress, &mut |found| *identity = Some(found), |done| {
+        let newest = done.last().map(Vec::as_slice).unwrap_or_default();
+        statistics.push(PromptStatistics::from_positions(newest)?);
+        copy.look(done, earlier)?;
+        // A copy is scored in full; what is not yet known to be none is not stopped.
+        if let (CopySearch::None, Some(early_stop)) = (&copy, &early_stop)
+            && let EarlyStopAnswer::Stop(evidence) = early_stop.judge(&statistics)?
+        {
+            stopped = Some(evidence);
+            return Ok(Next::Stop);
+        }
+        Ok(Next::Continue)
+    })?;
+    let copy_of = match copy {
+        CopySearch::Found(original) => Some(earlier[original].report.model.clone()),
+        CopySearch::Open | CopySearch::None => None,
+    };
+    Ok(Pass { positions_kl_nats, statistics, copy_of, stopped })
+}
+
+/// Whom to score against what.
+pub(crate) struct StudentPass<'a> {
+    pub(crate) teacher: &'a TeacherPass,
+    /// Place of the student in the request, for events.
+    pub(crate) student: usize,
+    pub(crate) source: &'a ModelSource,
+    /// The student's name in the seconds of phases.
+    pub(crate) name: &'a str,
+    pub(crate) settings: &'a ScoreSettings,
+}
+
+/// Loads a student and scores it, prompt by prompt, in this process. Whoever scores a student, scores it here, so that
+/// the numbers are the same everywhere.
+///
+/// `loaded` is told what the student is before it is scored; `after_prompt` is that of [`score_student`].
+pub(crate) fn student_pass(
+    pass: &StudentPass<'_>,
+    progress: &mut Progress<'_>,
+    loaded: &mut dyn FnMut(ModelIdentity),
+    after_prompt: impl FnMut(&[Vec<f64>]) -> Result<Next, EvalError>,
+) -> Result<Vec<Vec<f64>>, EvalError> {
+    let StudentPass { teacher, student, source, name, settings } = *pass;
     // Before gigabytes are read for nothing.
     let (vocab_size, teacher_vocab_size) = (ModelConfig::load(&source.folder)?.vocab_size, teacher.head.vocab_size());
     if vocab_size != teacher_vocab_size {
@@ -113,46 +160,16 @@ fn run_student(
     let model = progress.phase(Phase::StudentLoad { student }, format!("load.{name}"), Work::default(), |phase| {
         load(source, settings, phase)
     })?;
-    *identity = Some(ModelIdentity { architecture: model.config().architecture.to_string(), files });
-
-    let early_stop = if settings.early_stop { reference(earlier, settings) } else { None };
-    let mut statistics: Vec<PromptStatistics> = Vec::new();
-    let mut copy = CopySearch::Open;
-    let mut stopped = None;
+    loaded(ModelIdentity { architecture: model.config().architecture.to_string(), files });
     let total = Work {
         tokens: teacher.cache.prompts.iter().map(|prompt| prompt.sequence.model_input().len() as u64).sum(),
         prompts: teacher.cache.prompts.len() as u64,
         bytes: 0,
     };
-    let positions_kl_nats =
-        progress.phase(Phase::StudentScore { student }, format!("score.{name}"), total, |phase| {
-            score_student(
-                &model,
-                &teacher.cache,
-                &teacher.head,
-                settings.batch_tokens,
-                settings.threads,
-                phase,
-                |done| {
-                    let newest = done.last().map(Vec::as_slice).unwrap_or_default();
-                    statistics.push(PromptStatistics::from_positions(newest)?);
-                    copy.look(done, earlier)?;
-                    // A copy is scored in full; what is not yet known to be none is not stopped.
-                    if let (CopySearch::None, Some(early_stop)) = (&copy, &early_stop)
-                        && let EarlyStopAnswer::Stop(evidence) = early_stop.judge(&statistics)?
-                    {
-                        stopped = Some(evidence);
-                        return Ok(Next::Stop);
-                    }
-                    Ok(Next::Continue)
-                },
-            )
-        })?;
-    let copy_of = match copy {
-        CopySearch::Found(original) => Some(earlier[original].report.model.clone()),
-        CopySearch::Open | CopySearch::None => None,
-    };
-    Ok(Pass { positions_kl_nats, statistics, copy_of, stopped })
+    progress.phase(Phase::StudentScore { student }, format!("score.{name}"), total, |phase| {
+        let (cache, head) = (&teacher.cache, &teacher.head);
+        score_student(&model, cache, head, settings.batch_tokens, settings.threads, phase, after_prompt)
+    })
 }
 
 /// The early stop that the first eligible student steers: one that was scored on all prompts, is no copy, and has a
@@ -203,7 +220,7 @@ impl CopySearch {
 }
 
 /// A message without the folder a model lies in on this host: its name stands in for it.
-fn without_host_path(message: &str, source: &ModelSource) -> String {
+pub(crate) fn without_host_path(message: &str, source: &ModelSource) -> String {
     let mut message = message.to_owned();
     let resolved = source.folder.canonicalize().ok();
     for folder in resolved.iter().chain([&source.folder]) {

@@ -5,7 +5,7 @@ use serde_json::Value;
 /// Writes a value with sorted keys and no blanks, and a line feed at its end.
 ///
 /// Numbers are written by serde_json, floats in the shortest form that reads back as the same value.
-pub(super) fn to_bytes(value: &Value) -> Vec<u8> {
+pub fn canonical_json(value: &Value) -> Vec<u8> {
     let mut text = String::new();
     write(value, &mut text);
     text.push('\n');
@@ -51,7 +51,7 @@ mod tests {
     #[test]
     fn keys_are_sorted_at_every_level() {
         let value = json!({"b": [1, {"z": null, "a": 0.1}], "a": "x\"\n", "B": true, "ä": 1e300});
-        let text = String::from_utf8(to_bytes(&value)).unwrap();
+        let text = String::from_utf8(canonical_json(&value)).unwrap();
         assert_eq!(text, "{\"B\":true,\"a\":\"x\\\"\\n\",\"b\":[1,{\"a\":0.1,\"z\":null}],\"ä\":1e+300}\n");
         assert_eq!(serde_json::from_str::<Value>(&text).unwrap(), value);
     }

@@ -14,7 +14,7 @@ use parquet::{
     schema::parser::parse_message_type,
 };
 
-use crate::{EvalError, ScoreOutcome};
+use crate::{EvalError, TokenSequence};
 
 const SCHEMA: &str = "
     message positions {
@@ -41,8 +41,15 @@ pub struct PositionRow {
     pub kl: f64,
 }
 
-/// The table as a parquet file: rows by student, prompt and position, one row group a student.
-pub(super) fn write(outcome: &ScoreOutcome) -> Result<Vec<u8>, EvalError> {
+/// What one student contributes to the table: its name in the record, and its KL in nats by prompt and position.
+pub type StudentPositions<'a> = (&'a str, &'a [Vec<f64>]);
+
+/// The table as a parquet file: rows by student, prompt and position, one row group a student. A student that scored no
+/// prompt has no rows; one that stopped early has fewer prompts than there are sequences.
+///
+/// # Errors
+/// [`EvalError::Record`] if a student has positions that the teacher's continuation has not.
+pub fn positions_table(students: &[StudentPositions<'_>], sequences: &[&TokenSequence]) -> Result<Vec<u8>, EvalError> {
     let failed =
         |error: parquet::errors::ParquetError| EvalError::Record(format!("{}: {error}", super::POSITIONS_PARQUET));
     let schema = Arc::new(parse_message_type(SCHEMA).map_err(failed)?);
@@ -52,16 +59,25 @@ pub(super) fn write(outcome: &ScoreOutcome) -> Result<Vec<u8>, EvalError> {
         .build();
     let mut bytes = Vec::new();
     let mut writer = SerializedFileWriter::new(&mut bytes, schema, Arc::new(properties)).map_err(failed)?;
-    for (report, student) in outcome.report.students.iter().zip(&outcome.students) {
-        let scored = || student.positions_kl_nats.iter().zip(&outcome.prompts).enumerate();
-        let rows: usize = student.positions_kl_nats.iter().map(Vec::len).sum();
+    for (name, positions_kl_nats) in students {
+        let rows: usize = positions_kl_nats.iter().map(Vec::len).sum();
         if rows == 0 {
             continue; // it failed
         }
+        if positions_kl_nats.len() > sequences.len() {
+            let (found, most) = (positions_kl_nats.len(), sequences.len());
+            return Err(EvalError::Record(format!("{name} has {found} prompts, the round {most}")));
+        }
         let (mut prompts, mut positions, mut tokens, mut kl_nats) =
             (Vec::with_capacity(rows), Vec::with_capacity(rows), Vec::with_capacity(rows), Vec::with_capacity(rows));
-        for (prompt, (kl_of_prompt, tokens_of)) in scored() {
-            for (position, (kl, token)) in kl_of_prompt.iter().zip(tokens_of.sequence.continuation()).enumerate() {
+        for (prompt, (kl_of_prompt, sequence)) in positions_kl_nats.iter().zip(sequences).enumerate() {
+            let continuation = sequence.continuation();
+            if kl_of_prompt.len() != continuation.len() {
+                let (found, expected) = (kl_of_prompt.len(), continuation.len());
+                let problem = format!("{name} has {found} positions on prompt {prompt}, the teacher {expected}");
+                return Err(EvalError::Record(problem));
+            }
+            for (position, (kl, token)) in kl_of_prompt.iter().zip(continuation).enumerate() {
                 // Parquet keeps unsigned numbers in the bits of signed ones.
                 prompts.push(prompt as i32);
                 positions.push(position as i32);
@@ -69,7 +85,7 @@ pub(super) fn write(outcome: &ScoreOutcome) -> Result<Vec<u8>, EvalError> {
                 kl_nats.push(*kl);
             }
         }
-        let names = vec![ByteArray::from(report.model.as_str()); prompts.len()];
+        let names = vec![ByteArray::from(*name); prompts.len()];
         let mut group = writer.next_row_group().map_err(failed)?;
         column::<ByteArrayType>(&mut group, &names).map_err(failed)?;
         column::<Int32Type>(&mut group, &prompts).map_err(failed)?;
