@@ -1,18 +1,34 @@
 //! The client: operations that read the chain or send to it.
 
+mod beacon;
 mod commit;
+mod confirm;
+#[cfg(test)]
+mod conformance;
 mod connection;
 mod error;
+mod existing;
 mod neurons;
 mod pending;
+mod reveal;
+mod schedule;
 mod settings;
 mod snapshot;
+mod storage;
+mod subnet_weights;
+mod transaction;
+mod weights;
 
-pub use commit::{CommitPlan, CommitWait, Committed};
+pub use commit::{CommitPlan, Committed};
+pub use confirm::{LostWeights, WeightsConfirmation};
 pub use error::{ChainError, ErrorClass};
+pub use existing::{CommittedContent, ExistingCommitment};
 pub use pending::{HotkeyCommitments, PendingCommitment, PendingField};
+pub use reveal::{LostReason, RevealState};
 pub use settings::{Backoff, ChainSettings};
 pub use snapshot::{NeuronInfo, Snapshot, SnapshotExpectation, SnapshotRefusal, SubnetParameters};
+pub use transaction::{TransactionStage, TransactionWait};
+pub use weights::{CommittedWeights, WeightsCheck, WeightsOptions, WeightsOutcome, WeightsStep};
 
 use connection::Connection;
 use std::fmt;

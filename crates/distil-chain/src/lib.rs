@@ -1,5 +1,5 @@
-//! Bittensor for Distil: a client that reads a subnet and commits to it. What a miner commits can be read by nobody
-//! before its time, and is signed by the miner's own wallet.
+//! Bittensor for Distil: a client that reads a subnet, commits a model to it and sets weights on it. What a miner commits
+//! can be read by nobody before its time, and is signed by the miner's own wallet.
 //!
 //! ```no_run
 //! use distil_chain::{ChainClient, ChainSettings, SnapshotExpectation, select_submission};
@@ -34,8 +34,12 @@
 //!
 //! # Concepts
 //!
-//! - [`ChainClient`]: reads a subnet at one final block ([`Snapshot`]) and commits a model to it. Every await has a
-//!   deadline, endpoints take turns, and every [`ChainError`] says whether to try again, to wait, or to give up.
+//! - [`ChainClient`]: reads a subnet at one final block ([`Snapshot`]), commits a model to it ([`CommitPlan`]) and follows
+//!   it to its reveal. Every await has a deadline, endpoints take turns, a transaction is sent once and looked for, and
+//!   every [`ChainError`] says whether to try again, to wait, or to give up.
+//! - [`WeightPlan`]: who gets weight. [`ChainClient::set_weights`] sends it as the chain has it, in the open or sealed, unless
+//!   it is there; [`ChainClient::confirm_weights`] says later what became of sealed weights. [`EpochSchedule`] has the
+//!   arithmetic of epochs.
 //! - [`select_submission`]: which of a miner's revealed entries counts.
 //! - [`timelock`]: encryption for a future round of the drand quicknet, in the chain's format.
 //! - [`wallet`]: the keys that Bittensor's tools keep in files, and signatures by a hotkey.
@@ -46,15 +50,21 @@
 
 mod client;
 mod commitments;
+mod epochs;
 mod hex;
 pub mod timelock;
 pub mod wallet;
+mod weights;
 
 pub use client::{
-    Backoff, ChainClient, ChainError, ChainSettings, CommitPlan, CommitWait, Committed, ErrorClass, HotkeyCommitments,
-    NeuronInfo, PendingCommitment, PendingField, Snapshot, SnapshotExpectation, SnapshotRefusal, SubnetParameters,
+    Backoff, ChainClient, ChainError, ChainSettings, CommitPlan, Committed, CommittedContent, CommittedWeights,
+    ErrorClass, ExistingCommitment, HotkeyCommitments, LostReason, LostWeights, NeuronInfo, PendingCommitment,
+    PendingField, RevealState, Snapshot, SnapshotExpectation, SnapshotRefusal, SubnetParameters, TransactionStage,
+    TransactionWait, WeightsCheck, WeightsConfirmation, WeightsOptions, WeightsOutcome, WeightsStep,
 };
 pub use commitments::{
     KEPT_REVEALS, NotEligible, NotOurs, PassedOver, PassedOverReason, RevealedEntry, Submission, parse_commitment,
     select_submission,
 };
+pub use epochs::EpochSchedule;
+pub use weights::{WeightPlan, WeightRow, WeightTarget, WeightsError};

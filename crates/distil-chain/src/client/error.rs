@@ -1,7 +1,8 @@
 //! What can go wrong with a chain, and what to do about it.
 
-use super::SnapshotRefusal;
+use super::{ExistingCommitment, SnapshotRefusal};
 use crate::timelock::TimelockError;
+use crate::weights::WeightsError;
 use distil_types::{BlockRef, Hotkey, NetUid};
 
 /// What to do about an error.
@@ -124,13 +125,58 @@ pub enum ChainError {
         netuid: NetUid,
     },
     /// The hotkey has committed before.
-    #[error("this hotkey has committed already, in block {block}: {what}; one submission counts for each registration")]
+    #[error(
+        "this hotkey has committed already, in block {}: {existing}; one submission counts for each registration",
+        existing.block
+    )]
     AlreadyCommitted {
-        /// The block of the commitment where it is not revealed yet, of its reveal where it is.
-        block: u64,
-        /// What was committed.
-        what: String,
+        /// What and when.
+        existing: ExistingCommitment,
     },
+    /// The hotkey has committed as much as it may in this epoch.
+    #[error(
+        "the commitment needs {needed_bytes} bytes of the hotkey's quota, and {used_bytes} of {max_bytes} are used in \
+         this epoch"
+    )]
+    QuotaExceeded {
+        /// What is used.
+        used_bytes: u64,
+        /// What the chain would charge.
+        needed_bytes: u64,
+        /// The quota of an epoch.
+        max_bytes: u64,
+        /// The blocks until the next epoch; none where the quota is too small in any.
+        wait_blocks: Option<u64>,
+    },
+    /// The hotkey has set or committed weights too short a while ago.
+    #[error("{hotkey} cannot set weights for another {wait_blocks} blocks: {limit}")]
+    RateLimited {
+        /// Who.
+        hotkey: Hotkey,
+        /// Which limit.
+        limit: &'static str,
+        /// At least so many blocks.
+        wait_blocks: u64,
+    },
+    /// The hotkey may not set weights for others.
+    #[error("{hotkey} has no validator permit on subnet {netuid} at block {block}")]
+    NoValidatorPermit {
+        /// Who.
+        hotkey: Hotkey,
+        /// Where.
+        netuid: NetUid,
+        /// When.
+        block: BlockRef,
+    },
+    /// Weights are committed and revealed an epoch later, and the subnet has no epochs.
+    #[error("subnet {netuid} has a tempo of 0, so weights that are committed would never be revealed")]
+    NoEpochs {
+        /// Where.
+        netuid: NetUid,
+    },
+    /// Weights that are no row.
+    #[error(transparent)]
+    Weights(#[from] WeightsError),
     /// The node knows of a transaction of this hotkey that is not final yet, so a second one could do harm.
     #[error("{hotkey} has a transaction under way that is not final yet (nonce {nonce}); wait until it is")]
     InFlight {
@@ -163,7 +209,7 @@ pub enum ChainError {
 }
 
 /// Errors of the chain by name that a later block does not have, because a limit is over then.
-const LIMITS: [&str; 5] = [
+pub(super) const LIMITS: [&str; 5] = [
     "SpaceLimitExceeded",
     "SettingWeightsTooFast",
     "CommittingWeightsTooFast",
@@ -195,7 +241,9 @@ impl ChainError {
             | ChainError::FateUnknown { .. } => ErrorClass::TryAgain,
             ChainError::Snapshot(refusal) => refusal.class(),
             ChainError::Pool { code, message } => pool_class(*code, message),
-            ChainError::Dispatch { wait_blocks: Some(blocks), .. } => ErrorClass::Wait { blocks: *blocks },
+            ChainError::Dispatch { wait_blocks: Some(blocks), .. }
+            | ChainError::QuotaExceeded { wait_blocks: Some(blocks), .. }
+            | ChainError::RateLimited { wait_blocks: blocks, .. } => ErrorClass::Wait { blocks: *blocks },
             ChainError::Dispatch { error, .. } if is_limit(error) => ErrorClass::Wait { blocks: USUAL_EPOCH_BLOCKS },
             ChainError::Timelock(TimelockError::NoRandomness(_)) => ErrorClass::TryAgain,
             ChainError::Setting { .. }
@@ -204,6 +252,10 @@ impl ChainError {
             | ChainError::NoSubnet { .. }
             | ChainError::NotRegistered { .. }
             | ChainError::AlreadyCommitted { .. }
+            | ChainError::QuotaExceeded { .. }
+            | ChainError::NoValidatorPermit { .. }
+            | ChainError::NoEpochs { .. }
+            | ChainError::Weights(_)
             | ChainError::Timelock(_) => ErrorClass::Never,
         }
     }

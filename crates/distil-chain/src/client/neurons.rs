@@ -2,9 +2,8 @@
 
 use super::ChainError;
 use super::connection::{ClientAt, Connection};
-use super::error::shortened;
-use super::pending::block_ref;
 use super::snapshot::{NeuronInfo, SubnetParameters};
+use super::storage::{self, SUBTENSOR, block_ref, failed, unsupported};
 use distil_types::{Hotkey, NetUid, Uid};
 use std::collections::BTreeMap;
 use subxt::ext::scale_decode::{DecodeAsType, IntoVisitor};
@@ -12,22 +11,21 @@ use subxt::ext::scale_decode::{DecodeAsType, IntoVisitor};
 /// No subnet has more seats.
 const MAX_NEURONS: usize = 4096;
 const API: &str = "SubnetInfoRuntimeApi";
+const CUTOFF: &str = "ActivityCutoff";
 const METHOD: &str = "get_selective_metagraph";
-const SUBTENSOR: &str = "SubtensorModule";
 
 /// The positions of the fields of [`Metagraph`] in the runtime's struct.
-const FIELDS: [u16; 14] = [7, 30, 52, 53, 57, 59, 62, 66, 69, 24, 26, 27, 46, 47];
-/// Tempo. Not among the fields that are always asked for in one call of other tools, but the epochs hang on it.
-const TEMPO: u16 = 8;
+pub(super) const FIELDS: [u16; 15] = [8, 24, 26, 27, 28, 30, 46, 47, 52, 53, 57, 59, 62, 66, 69];
 
 /// What is needed of the runtime's metagraph; further fields do not matter, whatever they are.
 #[derive(Debug, DecodeAsType)]
 #[decode_as_type(crate_path = "subxt::ext::scale_decode")]
-struct Metagraph {
+pub(super) struct Metagraph {
     tempo: Option<u16>,
     min_allowed_weights: Option<u16>,
     weights_version: Option<u64>,
     weights_rate_limit: Option<u64>,
+    activity_cutoff: Option<u16>,
     num_uids: Option<u16>,
     commit_reveal_weights_enabled: Option<bool>,
     commit_reveal_period: Option<u64>,
@@ -38,11 +36,6 @@ struct Metagraph {
     incentives: Option<Vec<u16>>,
     block_at_registration: Option<Vec<u64>>,
     total_stake: Option<Vec<u64>>,
-}
-
-/// The runtime has another form than is known.
-pub(super) fn unsupported(at: &ClientAt, error: &dyn std::error::Error) -> ChainError {
-    ChainError::UnsupportedMetadata { spec_version: at.spec_version(), problem: shortened(&error.to_string()) }
 }
 
 pub(super) async fn read(
@@ -63,9 +56,7 @@ async fn by_runtime_api(
     at: &ClientAt,
     netuid: NetUid,
 ) -> Result<(SubnetParameters, Vec<NeuronInfo>), ChainError> {
-    let fields = [&FIELDS[..], &[TEMPO]].concat();
-    let call = subxt::dynamic::runtime_api_call::<_, Option<Metagraph>>(API, METHOD, (netuid.0, fields));
-    let answer = at.runtime_apis().call(call).await.map_err(|error| connection.explain("the metagraph", &error))?;
+    let answer: Option<Metagraph> = storage::call(connection, at, (API, METHOD), (netuid.0, FIELDS.to_vec())).await?;
     from_metagraph(answer.ok_or(ChainError::NoSubnet { netuid, block: block_ref(at) })?)
 }
 
@@ -93,6 +84,7 @@ fn from_metagraph(graph: Metagraph) -> Result<(SubnetParameters, Vec<NeuronInfo>
         min_allowed_weights: given("min_allowed_weights", graph.min_allowed_weights)?,
         weights_version: given("weights_version", graph.weights_version)?,
         weights_rate_limit_blocks: given("weights_rate_limit", graph.weights_rate_limit)?,
+        activity_cutoff_blocks: graph.activity_cutoff,
         commit_reveal: given("commit_reveal_weights_enabled", graph.commit_reveal_weights_enabled)?,
         commit_reveal_period_epochs: given("commit_reveal_period", graph.commit_reveal_period)?,
     };
@@ -126,13 +118,7 @@ async fn value<T: DecodeAsType + IntoVisitor>(
     entry: &'static str,
     netuid: NetUid,
 ) -> Result<T, ChainError> {
-    let address = subxt::dynamic::storage::<(u16,), T>(SUBTENSOR, entry);
-    let value = at.storage().fetch(address, (netuid.0,)).await.map_err(|error| connection.explain(entry, &error))?;
-    value.decode().map_err(|error| unsupported(at, &error))
-}
-
-pub(super) async fn tempo(connection: &Connection, at: &ClientAt, netuid: NetUid) -> Result<u16, ChainError> {
-    value(connection, at, "Tempo", netuid).await
+    storage::fetch(connection, at, SUBTENSOR, entry, (netuid.0,)).await
 }
 
 async fn by_uid<T: DecodeAsType + IntoVisitor>(
@@ -143,7 +129,7 @@ async fn by_uid<T: DecodeAsType + IntoVisitor>(
 ) -> Result<BTreeMap<u16, T>, ChainError> {
     let address = subxt::dynamic::storage::<(u16, u16), T>(SUBTENSOR, entry);
     let mut listed =
-        at.storage().iter(address, (netuid.0,)).await.map_err(|error| connection.explain(entry, &error))?;
+        at.storage().iter(address, (netuid.0,)).await.map_err(|error| failed(connection, at, entry, &error))?;
     let mut found = BTreeMap::new();
     while let Some(item) = listed.next().await {
         let item = item.map_err(|error| connection.explain(entry, &error))?;
@@ -182,6 +168,10 @@ async fn by_storage(
         min_allowed_weights: value(connection, at, "MinAllowedWeights", netuid).await?,
         weights_version: value(connection, at, "WeightsVersionKey", netuid).await?,
         weights_rate_limit_blocks: value(connection, at, "WeightsSetRateLimit", netuid).await?,
+        activity_cutoff_blocks: match storage::exists(at, SUBTENSOR, CUTOFF) {
+            true => Some(value(connection, at, CUTOFF, netuid).await?),
+            false => None,
+        },
         commit_reveal: value(connection, at, "CommitRevealWeightsEnabled", netuid).await?,
         commit_reveal_period_epochs: value(connection, at, "RevealPeriodEpochs", netuid).await?,
     };
@@ -192,14 +182,14 @@ async fn by_storage(
     let incentives: Vec<u16> = value(connection, at, "Incentive", netuid).await?;
 
     let storage = at.storage();
-    let failed = |error| unsupported(at, &error);
-    let owner = storage.entry(subxt::dynamic::storage::<([u8; 32],), [u8; 32]>(SUBTENSOR, "Owner")).map_err(failed)?;
+    let unknown = |error| unsupported(at, &error);
+    let owner = storage.entry(subxt::dynamic::storage::<([u8; 32],), [u8; 32]>(SUBTENSOR, "Owner")).map_err(unknown)?;
     let alpha = subxt::dynamic::storage::<([u8; 32], u16), u64>(SUBTENSOR, "TotalHotkeyAlpha");
-    let alpha = storage.entry(alpha).map_err(failed)?;
+    let alpha = storage.entry(alpha).map_err(unknown)?;
     let mut keys = Vec::new();
     for hotkey in hotkeys.values() {
-        keys.push(owner.fetch_key((*hotkey,)).map_err(failed)?);
-        keys.push(alpha.fetch_key((*hotkey, netuid.0)).map_err(failed)?);
+        keys.push(owner.fetch_key((*hotkey,)).map_err(unknown)?);
+        keys.push(alpha.fetch_key((*hotkey, netuid.0)).map_err(unknown)?);
     }
     let stored = values_at(connection, at, keys.clone()).await?;
 
@@ -237,6 +227,7 @@ mod tests {
             min_allowed_weights: Some(1),
             weights_version: Some(0),
             weights_rate_limit: Some(100),
+            activity_cutoff: Some(5000),
             num_uids: Some(seats as u16),
             commit_reveal_weights_enabled: Some(true),
             commit_reveal_period: Some(1),

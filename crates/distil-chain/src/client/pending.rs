@@ -1,17 +1,19 @@
 //! Commitments in storage: those that were revealed and those that were not yet.
 
 use super::connection::{ClientAt, Connection};
-use super::neurons::unsupported;
-use super::{ChainClient, ChainError};
+use super::storage::{self, SUBTENSOR, block_ref, decoded, failed};
+use super::{ChainClient, ChainError, beacon};
 use crate::commitments::RevealedEntry;
 use crate::timelock::MAX_COMMITMENT_CIPHERTEXT_BYTES;
-use distil_types::{BlockHash, BlockRef, Hotkey, NetUid};
+use distil_types::{BlockRef, Hotkey, NetUid};
 use std::collections::{BTreeMap, BTreeSet};
 use subxt::dynamic::Value;
 use subxt::ext::scale_decode::DecodeAsType;
 use subxt::ext::scale_value::{Composite, ValueDef};
 
 const PALLET: &str = "Commitments";
+/// The kind of field that newer chains put in the place of what they could not open.
+const REVEAL_FAILED: &str = "TimelockRevealFailed";
 /// No list of a hotkey has more entries; the chain keeps ten.
 const MAX_ENTRIES: usize = 64;
 /// No field of a commitment is longer; the chain allows 1024 bytes of ciphertext.
@@ -34,6 +36,14 @@ impl PendingCommitment {
     /// Whether something in it will be revealed.
     pub fn is_timelocked(&self) -> bool {
         self.fields.iter().any(|field| matches!(field, PendingField::Timelocked { .. }))
+    }
+}
+
+impl PendingCommitment {
+    /// Whether newer chains say of it that it did not open.
+    pub(super) fn has_failed_reveal(&self) -> bool {
+        let failed = |field: &PendingField| matches!(field, PendingField::Other { kind } if kind == REVEAL_FAILED);
+        self.fields.iter().any(failed)
     }
 }
 
@@ -65,6 +75,8 @@ pub struct HotkeyCommitments {
     pub revealed: Vec<RevealedEntry>,
     /// What is in storage as it was sent.
     pub pending: Option<PendingCommitment>,
+    /// Rounds that `pending` waits for and that will not come: the chain has later ones.
+    pub skipped_rounds: BTreeSet<u64>,
 }
 
 impl ChainClient {
@@ -87,35 +99,25 @@ pub(super) async fn hotkey_commitments_at(
     netuid: NetUid,
     hotkey: Hotkey,
 ) -> Result<HotkeyCommitments, ChainError> {
-    let account = *hotkey.account_id();
-    let storage = at.storage();
-    let failed = |what| move |error| connection.explain(what, &error);
-    let uids = subxt::dynamic::storage::<(u16, [u8; 32]), u16>("SubtensorModule", "Uids");
-    let uid = storage.try_fetch(uids, (netuid.0, account)).await.map_err(failed("the hotkey's seat"))?;
-    let registration_block = match uid {
+    let key = (netuid.0, *hotkey.account_id());
+    let registration_block = match storage::find::<_, u16>(connection, at, SUBTENSOR, "Uids", key).await? {
         None => None,
-        Some(uid) => {
-            let uid = uid.decode().map_err(|error| unsupported(at, &error))?;
-            let blocks = subxt::dynamic::storage::<(u16, u16), u64>("SubtensorModule", "BlockAtRegistration");
-            let block =
-                storage.fetch(blocks, (netuid.0, uid)).await.map_err(failed("the block of the registration"))?;
-            Some(block.decode().map_err(|error| unsupported(at, &error))?)
+        Some(uid) => Some(storage::fetch(connection, at, SUBTENSOR, "BlockAtRegistration", (netuid.0, uid)).await?),
+    };
+    let revealed: Option<Vec<(Vec<u8>, u64)>> =
+        storage::find(connection, at, PALLET, "RevealedCommitments", key).await?;
+    let revealed = revealed.map_or_else(|| Ok(Vec::new()), entries)?;
+    let pending: Option<Registration> = storage::find(connection, at, PALLET, "CommitmentOf", key).await?;
+    let pending = pending.map(pending_of).transpose()?;
+    let mut skipped_rounds = BTreeSet::new();
+    for field in pending.iter().flat_map(|pending| &pending.fields) {
+        if let PendingField::Timelocked { reveal_round, .. } = field
+            && beacon::is_skipped(connection, at, *reveal_round).await?
+        {
+            skipped_rounds.insert(*reveal_round);
         }
-    };
-    let key = (netuid.0, account);
-    let revealed = match storage.try_fetch(revealed_address(), key).await.map_err(failed("revealed commitments"))? {
-        None => Vec::new(),
-        Some(value) => entries(value.decode().map_err(|error| unsupported(at, &error))?)?,
-    };
-    let pending = match storage.try_fetch(pending_address(), key).await.map_err(failed("the pending commitment"))? {
-        None => None,
-        Some(value) => Some(pending_of(value.decode().map_err(|error| unsupported(at, &error))?)?),
-    };
-    Ok(HotkeyCommitments { block: block_ref(at), registration_block, revealed, pending })
-}
-
-pub(super) fn block_ref(at: &ClientAt) -> BlockRef {
-    BlockRef { number: at.block_number(), hash: BlockHash::from_bytes(at.block_hash().0) }
+    }
+    Ok(HotkeyCommitments { block: block_ref(at), registration_block, revealed, pending, skipped_rounds })
 }
 
 type Key = (u16, [u8; 32]);
@@ -138,14 +140,14 @@ pub(super) async fn all_revealed(
     const WHAT: &str = "revealed commitments";
     let mut found = BTreeMap::new();
     let listed = at.storage().iter(revealed_address(), (netuid.0,)).await;
-    let mut listed = listed.map_err(|error| connection.explain(WHAT, &error))?;
+    let mut listed = listed.map_err(|error| failed(connection, at, WHAT, &error))?;
     let mut count = 0;
     while let Some(entry) = listed.next().await {
-        let entry = entry.map_err(|error| connection.explain(WHAT, &error))?;
+        let entry = entry.map_err(|error| failed(connection, at, WHAT, &error))?;
         check_count(&mut count, WHAT)?;
         let hotkey = account_of(entry.key_bytes(), WHAT)?;
         if registered.contains(&hotkey) {
-            found.insert(hotkey, entries(entry.value().decode().map_err(|error| unsupported(at, &error))?)?);
+            found.insert(hotkey, entries(decoded(at, WHAT, entry.value())?)?);
         }
     }
     Ok(found)
@@ -161,14 +163,14 @@ pub(super) async fn all_pending(
     const WHAT: &str = "pending commitments";
     let mut found = BTreeMap::new();
     let listed = at.storage().iter(pending_address(), (netuid.0,)).await;
-    let mut listed = listed.map_err(|error| connection.explain(WHAT, &error))?;
+    let mut listed = listed.map_err(|error| failed(connection, at, WHAT, &error))?;
     let mut count = 0;
     while let Some(entry) = listed.next().await {
-        let entry = entry.map_err(|error| connection.explain(WHAT, &error))?;
+        let entry = entry.map_err(|error| failed(connection, at, WHAT, &error))?;
         check_count(&mut count, WHAT)?;
         let hotkey = account_of(entry.key_bytes(), WHAT)?;
         if registered.contains(&hotkey) {
-            found.insert(hotkey, pending_of(entry.value().decode().map_err(|error| unsupported(at, &error))?)?);
+            found.insert(hotkey, pending_of(decoded(at, WHAT, entry.value())?)?);
         }
     }
     Ok(found)
@@ -202,14 +204,14 @@ fn entries(raw: Vec<(Vec<u8>, u64)>) -> Result<Vec<RevealedEntry>, ChainError> {
 /// What is needed of the chain's `Registration`.
 #[derive(Debug, DecodeAsType)]
 #[decode_as_type(crate_path = "subxt::ext::scale_decode")]
-struct Registration {
+pub(super) struct Registration {
     block: u64,
     info: CommitmentInfo,
 }
 
 #[derive(Debug, DecodeAsType)]
 #[decode_as_type(crate_path = "subxt::ext::scale_decode")]
-struct CommitmentInfo {
+pub(super) struct CommitmentInfo {
     fields: Vec<Value>,
 }
 

@@ -1,7 +1,8 @@
 //! A subnet at one final block.
 
 use super::error::ErrorClass;
-use super::pending::{PendingCommitment, all_pending, all_revealed, block_ref};
+use super::pending::{PendingCommitment, all_pending, all_revealed};
+use super::storage::block_ref;
 use super::{ChainClient, ChainError, neurons};
 use crate::commitments::RevealedEntry;
 use distil_types::{BlockRef, Hotkey, NetUid, Uid};
@@ -19,6 +20,8 @@ pub struct SubnetParameters {
     pub weights_version: u64,
     /// Blocks between two rows of weights by one validator.
     pub weights_rate_limit_blocks: u64,
+    /// Blocks after which a validator that set no weights counts as inactive, where the chain has such a number.
+    pub activity_cutoff_blocks: Option<u16>,
     /// Whether weights are committed first and revealed later.
     pub commit_reveal: bool,
     /// After how many epochs.
@@ -134,14 +137,19 @@ impl SnapshotRefusal {
 }
 
 impl SnapshotExpectation {
-    fn check_block(&self, block: BlockRef) -> Result<(), SnapshotRefusal> {
+    pub(super) fn check_block(&self, block: BlockRef) -> Result<(), SnapshotRefusal> {
         match self.previous_block {
             Some(previous) if block.number <= previous => Err(SnapshotRefusal::BlockNotBeyond { block, previous }),
             _ => Ok(()),
         }
     }
 
-    fn check_neurons(&self, netuid: NetUid, block: BlockRef, neurons: &[NeuronInfo]) -> Result<(), SnapshotRefusal> {
+    pub(super) fn check_neurons(
+        &self,
+        netuid: NetUid,
+        block: BlockRef,
+        neurons: &[NeuronInfo],
+    ) -> Result<(), SnapshotRefusal> {
         let count = neurons.len();
         if count < 2 {
             return Err(SnapshotRefusal::TooFewNeurons { block, neurons: count });

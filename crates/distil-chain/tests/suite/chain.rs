@@ -2,7 +2,7 @@
 
 use distil_chain::timelock::{DrandNetwork, Randomness};
 use distil_chain::wallet::HotkeySigner;
-use distil_chain::{Backoff, ChainClient, ChainSettings, CommitPlan, CommitWait};
+use distil_chain::{Backoff, ChainClient, ChainSettings, CommitPlan, TransactionWait};
 use distil_devnet::{BlockProduction, DevNet, DevNetSettings, Hyperparameters, Neuron};
 use distil_types::{Hotkey, NetUid};
 use std::time::Duration;
@@ -60,13 +60,18 @@ pub(crate) fn client(net: &DevNet) -> ChainClient {
     ChainClient::new(client_settings(&[net.endpoint()])).unwrap()
 }
 
-pub(crate) const WAIT: CommitWait =
-    CommitWait { poll_interval: Duration::from_millis(20), at_most: Duration::from_secs(60) };
+pub(crate) const WAIT: TransactionWait =
+    TransactionWait { poll_interval: Duration::from_millis(20), at_most: Duration::from_secs(60) };
+
+/// The beacon that the chain follows.
+pub(crate) fn drand(net: &DevNet) -> DrandNetwork {
+    DrandNetwork::new(net.admin().drand_public_key(), 1_692_803_367_000, 3_000).unwrap()
+}
 
 /// A plan that is revealed after so many blocks.
 pub(crate) fn plan(net: &DevNet, model: &str, blocks: u64) -> CommitPlan {
     let text = format!(r#"{{"model":"{model}","revision":"{}"}}"#, "0a".repeat(20));
-    let network = DrandNetwork::new(net.admin().drand_public_key(), 1_692_803_367_000, 3_000).unwrap();
+    let network = drand(net);
     let reveal_unix_ms = net.admin().time_ms() + blocks * 12_000;
     let randomness = Randomness::from_bytes(&[9; Randomness::BYTES]);
     CommitPlan::seal(serde_json::from_str(&text).unwrap(), &network, reveal_unix_ms, randomness).unwrap()

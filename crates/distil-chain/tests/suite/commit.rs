@@ -2,7 +2,8 @@
 
 use crate::chain::{NETUID, WAIT, client, hotkey, moving, plan, requests, signer, subnet};
 use distil_chain::{
-    ChainError, CommitWait, Committed, ErrorClass, PendingField, SnapshotExpectation, select_submission,
+    ChainError, Committed, CommittedContent, ErrorClass, PendingField, SnapshotExpectation, TransactionWait,
+    select_submission,
 };
 use distil_devnet::{Command, DevNet, Fault, FaultKind};
 use std::time::Duration;
@@ -10,7 +11,7 @@ use std::time::Duration;
 const SUBMIT: &str = "author_submitExtrinsic";
 
 async fn commit(net: &DevNet, seat: u8, model: &str) -> Result<Committed, ChainError> {
-    client(net).commit(NETUID, &plan(net, model, 400), &signer(seat), WAIT).await
+    client(net).commit(NETUID, &plan(net, model, 400), &signer(seat), WAIT, &mut |_| {}).await
 }
 
 #[tokio::test]
@@ -18,7 +19,7 @@ async fn a_commitment_is_pending_then_revealed_and_counts() {
     let net = subnet(moving());
     let client = client(&net);
     let plan = plan(&net, "alice/qwen-4b", 40);
-    let committed = client.commit(NETUID, &plan, &signer(1), WAIT).await.unwrap();
+    let committed = client.commit(NETUID, &plan, &signer(1), WAIT, &mut |_| {}).await.unwrap();
     assert!(committed.block.number <= net.admin().finalized_block().number);
     assert_eq!(requests(&net, SUBMIT), 1);
 
@@ -43,8 +44,9 @@ async fn a_commitment_is_pending_then_revealed_and_counts() {
 
     // Refused with the first one's block and content, and nothing is sent.
     let error = commit(&net, 1, "alice/other").await.unwrap_err();
-    let ChainError::AlreadyCommitted { block, what } = &error else { panic!("{error}") };
-    assert_eq!((*block, what), (submission.reveal_block, &plan.commitment.to_string()));
+    let ChainError::AlreadyCommitted { existing } = &error else { panic!("{error}") };
+    assert_eq!(existing.block, submission.reveal_block);
+    assert_eq!(existing.content, CommittedContent::Revealed(plan.commitment.clone()));
     assert_eq!((error.class(), requests(&net, SUBMIT)), (ErrorClass::Never, 1));
 }
 
@@ -97,33 +99,34 @@ async fn errors_of_the_chain_have_their_name() {
     let space =
         Command::SetGlobals { stake_threshold_rao: None, commit_reveal_version: None, max_commitment_space: Some(50) };
     net.admin().apply(vec![space]).unwrap();
+    net.admin().produce_blocks(2).unwrap();
     let error = commit(&net, 1, "alice/qwen-4b").await.unwrap_err();
-    assert!(error.to_string().contains("Commitments::SpaceLimitExceeded"), "{error}");
-    assert_eq!(error.class(), ErrorClass::Wait { blocks: 11 }, "an epoch of a tempo of 10");
+    assert!(matches!(error, ChainError::QuotaExceeded { max_bytes: 50, wait_blocks: None, .. }), "{error}");
+    assert_eq!((error.class(), requests(&net, SUBMIT)), (ErrorClass::Never, 0));
 }
 
 #[tokio::test]
 async fn an_upgrade_of_the_runtime_moves_indices_and_names_stay() {
     let net = subnet(moving());
     let client = client(&net);
-    client.check_can_commit(NETUID, hotkey(1)).await.unwrap();
+    client.check_can_commit(NETUID, hotkey(1), &plan(&net, "alice/qwen-4b", 400)).await.unwrap();
     net.admin().upgrade_runtime().unwrap();
     net.admin().produce_blocks(4).unwrap();
-    client.commit(NETUID, &plan(&net, "alice/qwen-4b", 400), &signer(1), WAIT).await.unwrap();
+    client.commit(NETUID, &plan(&net, "alice/qwen-4b", 400), &signer(1), WAIT, &mut |_| {}).await.unwrap();
 }
 
 #[tokio::test]
 async fn a_chain_that_stands_still_leaves_the_fate_unknown_and_nothing_else_is_sent() {
     let net = subnet(distil_devnet::DevNetSettings::default());
-    let wait = CommitWait { at_most: Duration::from_millis(200), ..WAIT };
+    let wait = TransactionWait { at_most: Duration::from_millis(200), ..WAIT };
     let client = client(&net);
     let plan = plan(&net, "alice/qwen-4b", 400);
-    let error = client.commit(NETUID, &plan, &signer(1), wait).await.unwrap_err();
+    let error = client.commit(NETUID, &plan, &signer(1), wait, &mut |_| {}).await.unwrap_err();
     assert!(matches!(error, ChainError::FateUnknown { .. }), "{error}");
-    let error = client.commit(NETUID, &plan, &signer(1), wait).await.unwrap_err();
+    let error = client.commit(NETUID, &plan, &signer(1), wait, &mut |_| {}).await.unwrap_err();
     assert!(matches!(error, ChainError::InFlight { .. }), "{error}");
     assert_eq!(requests(&net, SUBMIT), 1);
     net.admin().produce_blocks(1).unwrap();
-    let error = client.commit(NETUID, &plan, &signer(1), wait).await.unwrap_err();
+    let error = client.commit(NETUID, &plan, &signer(1), wait, &mut |_| {}).await.unwrap_err();
     assert!(matches!(error, ChainError::AlreadyCommitted { .. }), "{error}");
 }

@@ -3,6 +3,9 @@
 
 mod chain;
 mod commit;
+mod reveal;
 mod snapshot;
 mod timelock;
 mod wallet;
+mod weight_vectors;
+mod weights;

@@ -1,0 +1,122 @@
+//! What became of a commitment: revealed, waiting for its round, or lost.
+
+use super::commit::CommitPlan;
+use super::pending::hotkey_commitments_at;
+use super::transaction::TransactionWait;
+use super::{ChainClient, ChainError};
+use distil_types::{Hotkey, NetUid};
+use tokio::time::Instant;
+
+/// What became of a commitment that was in a final block.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RevealState {
+    /// Everybody can read it.
+    Revealed {
+        /// The block that revealed it.
+        block: u64,
+    },
+    /// It waits for its round.
+    NotYet {
+        /// The round of drand.
+        reveal_round: u64,
+        /// When it is published, in milliseconds since 1970. The chain has it some seconds later.
+        due_unix_ms: u64,
+    },
+    /// It will not be revealed.
+    Lost {
+        /// Why.
+        reason: LostReason,
+    },
+}
+
+/// Why a commitment will not be revealed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum LostReason {
+    /// The hotkey has no seat any more.
+    #[error("the hotkey has no seat on the subnet any more")]
+    NotRegistered,
+    /// The chain has rounds after this one, and takes no older ones.
+    #[error("the chain went past drand's round {reveal_round} without storing it; the commitment can be made anew")]
+    RoundSkipped {
+        /// The round.
+        reveal_round: u64,
+    },
+    /// A later commitment of the same hotkey took its place before it was opened.
+    #[error("the hotkey committed something else in block {block}, before this was opened")]
+    Replaced {
+        /// The block of the later one.
+        block: u64,
+    },
+    /// The chain has dropped it without revealing anything.
+    #[error("the chain could not open it and has dropped it; the commitment can be made anew")]
+    DidNotOpen,
+}
+
+impl ChainClient {
+    /// What became of a commitment that [`ChainClient::commit`] made, by the newest final block.
+    ///
+    /// # Errors
+    /// Those of reading.
+    pub async fn reveal_state(
+        &self,
+        netuid: NetUid,
+        hotkey: Hotkey,
+        plan: &CommitPlan,
+    ) -> Result<RevealState, ChainError> {
+        self.read("looking for the reveal", move |connection| async move {
+            let at = connection.at_finalized().await?;
+            let seen = hotkey_commitments_at(&connection, &at, netuid, hotkey).await?;
+            let lost = |reason| Ok(RevealState::Lost { reason });
+            if seen.registration_block.is_none() {
+                return lost(LostReason::NotRegistered);
+            }
+            if plan.is_pending_in(&seen) {
+                let CommitPlan { reveal_round, reveal_unix_ms: due_unix_ms, .. } = *plan;
+                if seen.skipped_rounds.contains(&reveal_round) {
+                    return lost(LostReason::RoundSkipped { reveal_round });
+                }
+                return Ok(RevealState::NotYet { reveal_round, due_unix_ms });
+            }
+            if let Some(block) = plan.reveal_in(&seen) {
+                return Ok(RevealState::Revealed { block });
+            }
+            match seen.pending.filter(|pending| pending.is_timelocked() || !pending.has_failed_reveal()) {
+                Some(other) => lost(LostReason::Replaced { block: other.block }),
+                None => lost(LostReason::DidNotOpen),
+            }
+        })
+        .await
+    }
+
+    /// Looks again and again until the commitment is revealed or lost, or the time is up.
+    ///
+    /// # Errors
+    /// Those of reading, where they lasted for all of the time.
+    pub async fn wait_for_reveal(
+        &self,
+        netuid: NetUid,
+        hotkey: Hotkey,
+        plan: &CommitPlan,
+        wait: TransactionWait,
+    ) -> Result<RevealState, ChainError> {
+        let until = Instant::now() + wait.at_most;
+        let mut last_state = None;
+        loop {
+            let looked = match self.reveal_state(netuid, hotkey, plan).await {
+                Ok(state @ RevealState::NotYet { .. }) => {
+                    last_state = Some(state);
+                    Ok(state)
+                }
+                Ok(state) => return Ok(state),
+                Err(error) if !error.is_transient() => return Err(error),
+                // Whatever was seen before is better than an error that may pass.
+                Err(error) => last_state.ok_or(error),
+            };
+            if Instant::now() + wait.poll_interval >= until {
+                return looked;
+            }
+            tokio::time::sleep(wait.poll_interval).await;
+        }
+    }
+}
