@@ -1,0 +1,10 @@
+//! The store as its users meet it: real files, real processes.
+
+mod common;
+mod crash;
+mod files;
+mod legacy;
+mod round_trips;
+mod rounds;
+mod verdicts;
+mod weights;
