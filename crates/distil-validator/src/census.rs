@@ -1,0 +1,112 @@
+//! Who takes part: the commitments of a snapshot, and all that the store knows of their miners.
+
+use crate::ValidatorError;
+use distil_chain::{KEPT_REVEALS, NotEligible, RevealedEntry, Snapshot, select_submission};
+use distil_scoring::{CheckVerdict, Miner, Seat};
+use distil_store::{CheckState, FirstSeenEntry, SeenEntry, SeenMiner, SeenSubmission, Store, StoreReader};
+use distil_types::{Commitment, Hotkey, MinerKey};
+use std::collections::BTreeMap;
+
+/// The seats of a snapshot.
+pub(crate) fn seats(snapshot: &Snapshot) -> Vec<Seat> {
+    snapshot
+        .neurons
+        .iter()
+        .map(|neuron| Seat { uid: neuron.uid, hotkey: neuron.hotkey, registered_at_block: neuron.registration_block })
+        .collect()
+}
+
+/// What a snapshot shows of each hotkey, held against what was seen of it first.
+pub(crate) fn seen(snapshot: &Snapshot, first_seen: &BTreeMap<(Hotkey, u64), FirstSeenEntry>) -> Vec<SeenMiner> {
+    let none = Vec::new();
+    snapshot
+        .neurons
+        .iter()
+        .map(|neuron| {
+            let entries = snapshot.revealed.get(&neuron.hotkey).unwrap_or(&none);
+            let earlier = first_seen
+                .get(&(neuron.hotkey, neuron.registration_block))
+                .and_then(FirstSeenEntry::trusted_entry)
+                .map(|entry| RevealedEntry { bytes: entry.bytes.clone(), reveal_block: entry.reveal_block });
+            let submission = match select_submission(entries, neuron.registration_block, earlier.as_ref()) {
+                Ok(submission) => {
+                    SeenSubmission::Counts { commit_block: submission.reveal_block, commitment: submission.commitment }
+                }
+                Err(why) => SeenSubmission::None { code: code(&why), sentence: why.to_string() },
+            };
+            let oldest_entry = entries
+                .first()
+                .filter(|entry| entry.bytes.len() <= distil_store::MAX_ENTRY_BYTES)
+                .map(|entry| SeenEntry { reveal_block: entry.reveal_block, bytes: entry.bytes.clone() });
+            SeenMiner {
+                hotkey: neuron.hotkey,
+                registration_block: neuron.registration_block,
+                uid: neuron.uid,
+                oldest_entry,
+                list_is_full: entries.len() >= KEPT_REVEALS,
+                submission,
+            }
+        })
+        .collect()
+}
+
+/// All that is known of miners, read once for a plan.
+#[derive(Debug)]
+pub(crate) struct Census {
+    /// Everybody who ever had a submission here, each once.
+    pub(crate) miners: Vec<Miner>,
+    /// The stored king, with its seat if it has one.
+    pub(crate) king: Option<Miner>,
+}
+
+impl Census {
+    /// Reads what the store knows, with the seats of a snapshot.
+    pub(crate) fn read(store: &StoreReader, seats: &[Seat]) -> Result<Self, ValidatorError> {
+        let seat_of: BTreeMap<Hotkey, Seat> = seats.iter().map(|seat| (seat.hotkey, *seat)).collect();
+        let checks = store.checks()?;
+        let disqualifications = store.disqualifications()?;
+        let failures = store.failures()?;
+        let evaluated = store.evaluations()?;
+        let fill = |key: MinerKey, commitment: Commitment| -> Miner {
+            let mut miner = Miner::new(key, commitment);
+            miner.seat = seat_of.get(&key.hotkey).copied();
+            miner.check = match checks.get(&key).map(|check| &check.state) {
+                None => CheckVerdict::NotChecked,
+                Some(CheckState::Passed) => CheckVerdict::Passed,
+                Some(CheckState::Invalid { codes, .. }) => CheckVerdict::Invalid { codes: codes.clone() },
+                Some(CheckState::Waiting { reason, .. }) => CheckVerdict::Waiting { reason: reason.clone() },
+            };
+            miner.disqualification = disqualifications.get(&key).map(|stored| stored.disqualification.clone());
+            miner.failures = failures.get(&key).map_or(0, |failures| failures.len().min(usize::from(u8::MAX)) as u8);
+            miner.evaluation = evaluated.get(&key).copied();
+            miner
+        };
+        let mut miners: BTreeMap<MinerKey, Miner> = BTreeMap::new();
+        for stored in store.seen_miners()? {
+            if let SeenSubmission::Counts { commit_block, commitment } = stored.submission {
+                let key = MinerKey::new(stored.hotkey, commit_block);
+                miners.entry(key).or_insert_with(|| fill(key, commitment));
+            }
+        }
+        let king = store.king()?.map(|reign| fill(reign.king.miner, reign.king.commitment));
+        Ok(Self { miners: miners.into_values().collect(), king })
+    }
+}
+
+/// Whether a miner's commitment is one of this registration of its hotkey.
+pub(crate) fn has_seat(miner: &Miner) -> bool {
+    miner.seat.is_some_and(|seat| seat.registered_at_block <= miner.key.commit_block)
+}
+
+/// Records a snapshot in the store.
+pub(crate) fn record(store: &mut Store, snapshot: &Snapshot, unix_ms: u64) -> Result<(), ValidatorError> {
+    let first_seen = store.first_seen_entries()?;
+    store.record_seen(snapshot.block, unix_ms, &seen(snapshot, &first_seen))?;
+    Ok(())
+}
+
+/// The name of a reason, as in its JSON.
+fn code(why: &NotEligible) -> String {
+    let json = serde_json::to_value(why).unwrap_or_default();
+    json["code"].as_str().unwrap_or("none").to_owned()
+}
