@@ -50,7 +50,7 @@ pub(crate) fn draw(
 }
 
 /// The source as given; a dataset without a commit is pinned to the one its main branch is now.
-fn source(
+pub(crate) fn source(
     text: &str,
     access: &HubAccess,
     common: Common,
@@ -92,7 +92,8 @@ fn traffic(drawn: &Drawn) -> String {
     )
 }
 
-fn dataset_error(error: DatasetError) -> CommandError {
+/// What a source's trouble means to the caller.
+pub(crate) fn dataset_error(error: DatasetError) -> CommandError {
     match error {
         DatasetError::Hub(error) => hub_error(error),
         error if error.is_transient() => CommandError::try_again(anyhow!(error)),

@@ -52,6 +52,11 @@ impl CommandError {
         Self::new(ExitStatus::Usage, error)
     }
 
+    /// What was asked for was looked into, and the answer is no.
+    pub(crate) fn no(error: impl Into<anyhow::Error>) -> Self {
+        Self::new(ExitStatus::AnswerIsNo, error)
+    }
+
     /// Something outside failed that may work later.
     pub(crate) fn try_again(error: impl Into<anyhow::Error>) -> Self {
         Self::new(ExitStatus::TryAgain, error)

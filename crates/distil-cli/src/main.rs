@@ -11,6 +11,7 @@
 #![deny(unsafe_code)]
 
 mod args;
+mod chain;
 mod commands;
 mod compute;
 mod draw;
@@ -33,10 +34,13 @@ use std::process::ExitCode;
 
 use clap::{ArgMatches, CommandFactory as _, FromArgMatches as _};
 
-use crate::args::{Cli, Command, ConfigCommand};
+use crate::args::{Cli, Command, ConfigCommand, StateCommand};
 use crate::exit::{CommandError, ExitStatus};
 use crate::output::OutputError;
-use crate::settings::{CheckLayers, Common, PromptsLayers, ScoreLocalLayers};
+use crate::settings::{
+    CheckLayers, CommitLayers, Common, Demo, DevnetLayers, PromptsLayers, ScoreLocalLayers, ValidateLayers,
+    VerifyLayers, state_folder,
+};
 
 fn main() -> ExitCode {
     panic::set_hook(Box::new(report_panic));
@@ -75,6 +79,11 @@ enum Ended {
 /// Resolves the settings of the command given and runs it.
 fn dispatch(matches: &ArgMatches) -> Result<ExitStatus, OutputError> {
     let cli = Cli::from_arg_matches(matches).map_err(CommandError::ours)?;
+    // Before anything is read or locked: standard output belongs to the worker's protocol.
+    if let Command::Worker = cli.command {
+        distil_eval::worker::serve().map_err(CommandError::ours)?;
+        return Ok(ExitStatus::Done);
+    }
     // Options that all commands share are known to the innermost one.
     let mut innermost = matches;
     while let Some((_, inner)) = innermost.subcommand() {
@@ -99,6 +108,39 @@ fn dispatch(matches: &ArgMatches) -> Result<ExitStatus, OutputError> {
             let settings = PromptsLayers::resolve(&args, innermost, &file).decide()?;
             commands::prompts::run(&settings, common, out, &mut io::stderr())
         }
+        Command::Decide(args) => commands::decide::run(&args.round, common, out),
+        Command::Commit(args) => {
+            let settings = CommitLayers::resolve(&args, innermost, &file).decide()?;
+            commands::commit::run(&settings, common, out, &mut io::stderr())
+        }
+        Command::Demo(args) => {
+            let settings = Demo::resolve(&args, innermost, &file);
+            commands::demo::run(&settings, common, out, &mut io::stderr())
+        }
+        Command::Validate(args) => {
+            let settings = ValidateLayers::resolve(&args, innermost, &file).decide()?;
+            commands::validate::run(&settings, common, out, &mut io::stderr())
+        }
+        Command::Verify(args) => {
+            let settings = VerifyLayers::resolve(&args, innermost, &file).decide()?;
+            commands::verify::run(&settings, common, out, &mut io::stderr())
+        }
+        Command::Devnet(args) => {
+            let settings = DevnetLayers::resolve(&args, innermost, &file).decide()?;
+            commands::devnet::run(&settings, common, out, &mut io::stderr())
+        }
+        Command::Status(args) => {
+            let state = state_folder(&args, innermost, &file)?;
+            commands::status::run(&state, common.format, out)
+        }
+        Command::State { command: StateCommand::Import(args) } => {
+            let state = state_folder(&args.folder, innermost, &file)?;
+            commands::state::import(&args, &state, common.format, out)
+        }
+        Command::State { command: StateCommand::Lift(args) } => {
+            let state = state_folder(&args.folder, innermost, &file)?;
+            commands::state::lift(&args, &state, common.format, out)
+        }
         Command::Config { command: ConfigCommand::Show } => {
             let (args, matches) = args::from_environment("score-local")?;
             lines.extend_from_slice(ScoreLocalLayers::resolve(&args, &matches, &file).lines());
@@ -106,9 +148,20 @@ fn dispatch(matches: &ArgMatches) -> Result<ExitStatus, OutputError> {
             lines.extend_from_slice(CheckLayers::resolve(&args, &matches, &file).lines());
             let (args, matches) = args::from_environment("prompts")?;
             lines.extend_from_slice(PromptsLayers::resolve(&args, &matches, &file).lines());
+            let (args, matches) = args::from_environment("commit")?;
+            lines.extend_from_slice(CommitLayers::resolve(&args, &matches, &file).lines());
+            let (args, matches) = args::from_environment("demo")?;
+            lines.extend_from_slice(Demo::resolve(&args, &matches, &file).lines());
+            let (args, matches) = args::from_environment("validate")?;
+            lines.extend_from_slice(ValidateLayers::resolve(&args, &matches, &file).lines());
+            let (args, matches) = args::from_environment("verify")?;
+            lines.extend_from_slice(VerifyLayers::resolve(&args, &matches, &file).lines());
+            let (args, matches) = args::from_environment("devnet")?;
+            lines.extend_from_slice(DevnetLayers::resolve(&args, &matches, &file).lines());
             lines.extend(hub::setting_lines()?);
             commands::config_show::run(&lines, common.format, out)
         }
+        Command::Worker => Ok(ExitStatus::Done), // served above
         Command::Completions { shell } => commands::completions::run(shell, out),
     }
 }

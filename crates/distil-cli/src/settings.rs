@@ -4,10 +4,18 @@
 //! struct per command is the result: [`Common`] and [`ScoreLocal`].
 
 mod check;
+mod commit;
+mod demo;
+mod devnet;
 mod draw;
 mod file;
+mod network;
 mod score_local;
+mod seconds;
+mod state;
+mod validate;
 mod values;
+mod verify;
 
 use std::path::{Path, PathBuf};
 
@@ -21,13 +29,21 @@ use crate::args::CommonArgs;
 use crate::exit::CommandError;
 
 pub(crate) use check::{Check, CheckLayers};
+pub(crate) use commit::{Commit, CommitLayers};
+pub(crate) use demo::Demo;
+pub(crate) use devnet::{Devnet, DevnetLayers, EpochChoice};
 pub(crate) use draw::{Draw, PromptsLayers, PromptsSettings};
 pub(crate) use file::FileSettings;
+pub(crate) use network::Network;
 pub(crate) use score_local::{PromptsFrom, ScoreLocal, ScoreLocalLayers, TopP};
+pub(crate) use seconds::Seconds;
+pub(crate) use state::state_folder;
+pub(crate) use validate::{LogFormat, Validate, ValidateLayers};
 pub(crate) use values::{
     DeviceChoice, DtypeChoice, Format, Probability, ProfileChoice, PromptCount, SamplerChoice, Temperature, Threads,
     TokenLimit,
 };
+pub(crate) use verify::{Verify, VerifyLayers};
 
 /// Where a setting's value came from.
 #[derive(Debug, Clone, PartialEq, Eq)]

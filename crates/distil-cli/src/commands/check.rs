@@ -56,12 +56,31 @@ pub(crate) fn run(
     })
 }
 
+/// What is found about a model without its weights.
+pub(crate) fn judge(
+    settings: &Check,
+    common: Common,
+    progress_out: &mut dyn Write,
+) -> Result<CheckReport, CommandError> {
+    let mut session = Session { settings, access: HubAccess::default(), common, progress_out };
+    Ok(session.judge()?.report)
+}
+
+/// A report, and what was looked at for it.
+struct Judged {
+    report: CheckReport,
+    looked_at: Option<(ModelRef, Box<dyn Repository>)>,
+}
+
 impl Session<'_> {
-    fn report(&mut self) -> Result<CheckReport, CommandError> {
+    fn judge(&mut self) -> Result<Judged, CommandError> {
         let settings = self.settings;
         let model = match &settings.model {
             Ok(model) => model,
-            Err(error) => return Ok(CheckReport::of_error(&settings.name, None, &CheckerError::from(error.clone()))),
+            Err(error) => {
+                let report = CheckReport::of_error(&settings.name, None, &CheckerError::from(error.clone()));
+                return Ok(Judged { report, looked_at: None });
+            }
         };
         let (name, revision) = match model {
             ModelRef::Hub { repo, revision } => (repo.as_str(), *revision),
@@ -69,7 +88,9 @@ impl Session<'_> {
         };
         let repository = match self.open(model) {
             Ok(repository) => repository,
-            Err(Opening::Check(error)) => return Ok(CheckReport::of_error(name, revision, &error)),
+            Err(Opening::Check(error)) => {
+                return Ok(Judged { report: CheckReport::of_error(name, revision, &error), looked_at: None });
+            }
             Err(Opening::Command(error)) => return Err(error),
         };
         let mut notes = Vec::new();
@@ -78,10 +99,17 @@ impl Session<'_> {
         for note in notes {
             report.add_finding(note);
         }
+        Ok(Judged { report, looked_at: Some((model.clone(), repository)) })
+    }
+
+    fn report(&mut self) -> Result<CheckReport, CommandError> {
+        let settings = self.settings;
+        let Judged { mut report, looked_at } = self.judge()?;
+        let Some((model, repository)) = looked_at else { return Ok(report) };
         // Weights of a repository that could not be looked at are not downloaded.
         let weights_are_wanted = settings.download || !settings.against.is_empty();
         let downloaded = match repository.folder() {
-            None if weights_are_wanted && report.verdict() != Verdict::CannotTell => self.download(model, &report)?,
+            None if weights_are_wanted && report.verdict() != Verdict::CannotTell => self.download(&model, &report)?,
             _ => None,
         };
         let repository = downloaded.as_ref().map_or(repository.as_ref(), |local| local as &dyn Repository);

@@ -99,7 +99,7 @@ impl DrawLayers {
 }
 
 /// The folder that the system keeps for such things, or none where it names none.
-fn usual_cache() -> Option<PathBuf> {
+pub(super) fn usual_cache() -> Option<PathBuf> {
     let folder = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
     let caches = folder("XDG_CACHE_HOME").or_else(|| folder("HOME").map(|home| home.join(".cache")));
     caches.map(|caches| caches.join("distil"))

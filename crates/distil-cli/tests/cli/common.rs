@@ -97,6 +97,19 @@ impl Place {
     }
 }
 
+/// The same program, arguments and environment, for tests that talk to it while it runs.
+pub(crate) fn plain(prepared: &Command) -> std::process::Command {
+    let mut command = std::process::Command::new(prepared.get_program());
+    command.args(prepared.get_args()).current_dir(prepared.get_current_dir().expect("a folder"));
+    for (variable, value) in prepared.get_envs() {
+        match value {
+            Some(value) => command.env(variable, value),
+            None => command.env_remove(variable),
+        };
+    }
+    command
+}
+
 /// A server with the tiny models as `lab/teacher`, `lab/student-a` and `lab/student-b`.
 pub(crate) fn hub() -> DevHub {
     let hub = DevHub::start().expect("a server on loopback");

@@ -3,8 +3,15 @@
 mod agreement;
 mod bad_input;
 mod check;
+mod commit;
 mod common;
+mod decide;
+mod demo;
+mod devnet;
 mod hub_names;
 mod prompts;
 mod score_local;
 mod settings;
+mod state;
+mod validate;
+mod worker;

@@ -57,6 +57,58 @@ fn every_option_has_its_environment_variable() {
         ("DISTIL_DOWNLOAD", "true", "check.download", json!(true)),
         ("DISTIL_THREADS", "2", "check.threads", json!(2)),
         ("DISTIL_THREADS", "2", "prompts.threads", json!(2)),
+        ("DISTIL_OUT", "o", "demo.out", json!("o")),
+        ("DISTIL_THREADS", "2", "demo.threads", json!(2)),
+        ("DISTIL_NETWORK", "test", "validate.network", json!("test")),
+        ("DISTIL_NETUID", "12", "validate.netuid", json!(12)),
+        ("DISTIL_WALLET", "alpha", "validate.wallet", json!("alpha")),
+        ("DISTIL_HOTKEY", "hk0", "validate.hotkey", json!("hk0")),
+        ("DISTIL_WALLET_PATH", "/wallets", "validate.wallet-path", json!("/wallets")),
+        ("DISTIL_STATE", "s", "validate.state", json!("s")),
+        ("DISTIL_ONCE", "1", "validate.once", json!(true)),
+        ("DISTIL_TEACHER", "t", "validate.teacher", json!("t")),
+        ("DISTIL_MAX_PROMPT_TOKENS", "11", "validate.max-prompt-tokens", json!(11)),
+        ("DISTIL_MAX_NEW_TOKENS", "12", "validate.max-new-tokens", json!(12)),
+        ("DISTIL_TEMPERATURE", "0.7", "validate.temperature", json!(0.7)),
+        ("DISTIL_TOP_P", "0.9", "validate.top-p", json!(0.9)),
+        ("DISTIL_WORKER", "ssh host distil-worker", "validate.worker", json!("ssh host distil-worker")),
+        ("DISTIL_DEVICE", "cuda:1", "validate.device", json!("cuda:1")),
+        ("DISTIL_DTYPE", "f32", "validate.dtype", json!("f32")),
+        ("DISTIL_THREADS", "2", "validate.threads", json!(2)),
+        ("DISTIL_MAX_CHALLENGERS", "4", "validate.max-challengers", json!(4)),
+        ("DISTIL_CHECKS_AT_ONCE", "3", "validate.checks-at-once", json!(3)),
+        ("DISTIL_MIN_CONFIDENCE", "0.95", "validate.min-confidence", json!(0.95)),
+        ("DISTIL_LOG_FORMAT", "json", "validate.log-format", json!("json")),
+        ("DISTIL_RECORD", "r", "verify.record", json!("r")),
+        ("DISTIL_RESCORE", "1", "verify.rescore", json!(true)),
+        ("DISTIL_DRAW", "no", "verify.draw", json!(false)),
+        ("DISTIL_WORKER", "ssh host distil-worker", "verify.worker", json!("ssh host distil-worker")),
+        ("DISTIL_DEVICE", "cuda:1", "verify.device", json!("cuda:1")),
+        ("DISTIL_DTYPE", "f32", "verify.dtype", json!("f32")),
+        ("DISTIL_THREADS", "2", "verify.threads", json!(2)),
+        ("DISTIL_MODEL", "lab/student", "commit.model", json!("lab/student")),
+        ("DISTIL_REVISION", SHA, "commit.revision", json!(SHA)),
+        ("DISTIL_WALLET", "alpha", "commit.wallet", json!("alpha")),
+        ("DISTIL_HOTKEY", "hk0", "commit.hotkey", json!("hk0")),
+        ("DISTIL_WALLET_PATH", "/wallets", "commit.wallet-path", json!("/wallets")),
+        ("DISTIL_NETWORK", "test", "commit.network", json!("test")),
+        ("DISTIL_NETUID", "12", "commit.netuid", json!(12)),
+        ("DISTIL_TEACHER", "t", "commit.teacher", json!("t")),
+        ("DISTIL_PROFILE", "sn97", "commit.profile", json!("sn97")),
+        ("DISTIL_REVEAL_AFTER", "60.5", "commit.reveal-after", json!(60.5)),
+        ("DISTIL_WAIT_REVEAL", "no", "commit.wait-reveal", json!(false)),
+        ("DISTIL_DRY_RUN", "1", "commit.dry-run", json!(true)),
+        ("DISTIL_YES", "true", "commit.yes", json!(true)),
+        ("DISTIL_LISTEN", "[::1]:7000", "devnet.listen", json!("[::1]:7000")),
+        ("DISTIL_STATE", "s", "devnet.state", json!("s")),
+        ("DISTIL_BLOCK_TIME", "0.5", "devnet.block-time", json!(0.5)),
+        ("DISTIL_FINALITY_LAG", "3", "devnet.finality-lag", json!(3)),
+        ("DISTIL_EPOCH_MODEL", "stateful", "devnet.epoch-model", json!("stateful")),
+        ("DISTIL_NETUID", "12", "devnet.netuid", json!(12)),
+        ("DISTIL_TEMPO", "20", "devnet.tempo", json!(20)),
+        ("DISTIL_COMMIT_REVEAL", "false", "devnet.commit-reveal", json!(false)),
+        ("DISTIL_REGISTER", "a:b", "devnet.register", json!(["a", "b"])),
+        ("DISTIL_REGISTER_VALIDATOR", "c", "devnet.register-validator", json!(["c"])),
         ("HF_ENDPOINT", "https://hub.example", "hub.endpoint", json!("https://hub.example")),
         ("HF_TOKEN", "hf_secret", "hub.token", json!("(hidden)")),
         ("HF_HUB_CACHE", "/models", "hub.cache", json!("/models")),
@@ -78,6 +130,12 @@ fn every_option_has_its_environment_variable() {
         expected.extend(
             draw.iter()
                 .map(|(variable, value, key, json)| (*variable, *value, format!("{section}.{key}"), json.clone())),
+        );
+    }
+    for (section, keys) in [("validate", &["source", "count", "cache"][..]), ("verify", &["source", "cache"])] {
+        let of_draw = draw.iter().filter(|(_, _, key, _)| keys.contains(key));
+        expected.extend(
+            of_draw.map(|(variable, value, key, json)| (*variable, *value, format!("{section}.{key}"), json.clone())),
         );
     }
     let mut command = place.distil();
@@ -166,7 +224,10 @@ fn help_says_what_there_is() {
         (&["--help"][..], include_str!("snapshots/help.txt")),
         (&["score-local", "--help"][..], include_str!("snapshots/help-score-local.txt")),
         (&["check", "--help"][..], include_str!("snapshots/help-check.txt")),
+        (&["decide", "--help"][..], include_str!("snapshots/help-decide.txt")),
         (&["prompts", "--help"][..], include_str!("snapshots/help-prompts.txt")),
+        (&["commit", "--help"][..], include_str!("snapshots/help-commit.txt")),
+        (&["devnet", "--help"][..], include_str!("snapshots/help-devnet.txt")),
     ] {
         let run = place.run(arguments).expect_code(0);
         assert_eq!(run.stderr, "");

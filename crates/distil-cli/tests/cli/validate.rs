@@ -1,0 +1,115 @@
+//! `distil validate`: one epoch, a run that a signal ends, and what it refuses.
+
+use std::process::{Command as Process, Stdio};
+use std::time::{Duration, Instant};
+
+use assert_cmd::Command;
+use distil_devnet::{BlockProduction, DevNet, DevNetSettings, Hyperparameters, Neuron};
+use distil_types::{Hotkey, NetUid};
+use serde_json::{Value, json};
+
+use crate::commit::{miner, wallet};
+use crate::common::{Place, ended, hub, tiny};
+
+const NETUID: NetUid = NetUid(97);
+
+/// A chain beyond its first round block, on which the wallet's hotkey is the validator.
+fn chain() -> DevNet {
+    let net = DevNet::start(DevNetSettings { production: BlockProduction::OnDemand, ..DevNetSettings::default() })
+        .expect("a chain on loopback");
+    net.admin().register_subnet(NETUID, Hyperparameters::default()).expect("a subnet");
+    let other = Neuron::miner(Hotkey::from_account_id([1; 32]));
+    net.admin().register_neurons(NETUID, [Neuron::validator(miner()), other]).expect("two seats");
+    net.admin().produce_until(60).expect("blocks");
+    net
+}
+
+fn prompts() -> String {
+    tiny("prompts.json").to_str().expect("text").to_owned()
+}
+
+fn validate(place: &Place, hub: &distil_devhub::DevHub, network: &str) -> Command {
+    let mut command = place.distil_with(hub);
+    command.args(["validate", "--network", network, "--teacher", "lab/teacher", "--state", "state"]);
+    command.args(["--source", &prompts()]);
+    command
+}
+
+#[test]
+fn an_epoch_without_a_challenger_evaluates_nothing() {
+    let (place, hub, net) = (Place::new(), hub(), chain());
+    wallet(&place);
+    let arguments = [
+        "--once",
+        "--wallet",
+        "alpha",
+        "--wallet-path",
+        "wallets",
+        "--hotkey",
+        "miner",
+        "--log-format",
+        "json",
+        "--format",
+        "json",
+    ];
+    let first = ended(validate(&place, &hub, &net.endpoint()).args(arguments)).expect_code(0);
+    assert_eq!(first.json(), json!({ "epoch": "no_round", "round": null, "king": null }));
+    // Each line is a JSON object that names round and hotkey.
+    let lines: Vec<Value> =
+        first.stderr.lines().map(|line| serde_json::from_str(line).expect("a log line of JSON")).collect();
+    assert!(lines.iter().all(|line| line["round"].is_string() && line["hotkey"].is_string()), "{}", first.stderr);
+    assert!(lines.iter().any(|line| line["message"] == "subnet read" && line["block"] == 50), "{}", first.stderr);
+    // Started again, it finds the same block and again nothing to do: no commitment, no round.
+    let second = ended(validate(&place, &hub, &net.endpoint()).args(arguments)).expect_code(0);
+    assert_eq!((&second.json()["epoch"], &second.json()["king"]), (&json!("no_round"), &Value::Null));
+    let sent = net.admin().requests().iter().filter(|request| request.method.starts_with("author_submit")).count();
+    assert_eq!(sent, 0, "with no king nothing is sent");
+}
+
+#[test]
+fn what_cannot_work_is_refused_before_anything_is_done() {
+    let (place, hub, net) = (Place::new(), hub(), chain());
+    wallet(&place);
+    let run = |arguments: &[&str]| {
+        let mut command = place.distil_with(&hub);
+        ended(command.args(["validate", "--network", &net.endpoint()]).args(arguments))
+    };
+    run(&["--once"]).expect_code(2).expect_error(&["no folder for the state", "--state", "DISTIL_STATE"]);
+    run(&["--state", "s", "--wallet", "alpha"]).expect_code(2).expect_error(&["no hotkey of it", "--hotkey"]);
+    run(&["--state", "s", "--teacher", "./models"]).expect_code(2).expect_error(&["owner/repo"]);
+    run(&["--state", "s", "--top-p", "0.5"]).expect_code(2).expect_error(&["top-p", "--temperature"]);
+    let arguments = ["--wallet", "alpha", "--wallet-path", "wallets", "--hotkey", "stranger", "--once"];
+    // A hotkey without a seat is told so, and not that the subnet is broken.
+    let stranger = ended(validate(&place, &hub, &net.endpoint()).args(arguments));
+    assert_ne!(stranger.code, Some(0));
+    stranger.expect_error(&["no seat"]);
+    let nowhere = ended(validate(&place, &hub, "ws://127.0.0.1:9").args(["--once"])).expect_code(3);
+    nowhere.expect_error(&["127.0.0.1:9"]);
+}
+
+#[test]
+fn sigterm_ends_a_validator_cleanly_and_a_second_one_is_refused() {
+    let (place, hub, net) = (Place::new(), hub(), chain());
+    let command = validate(&place, &hub, &net.endpoint());
+    let mut process = Process::new(command.get_program());
+    process.args(command.get_args()).current_dir(place.path(""));
+    for (name, value) in command.get_envs() {
+        match value {
+            Some(value) => process.env(name, value),
+            None => process.env_remove(name),
+        };
+    }
+    let mut running = process.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().expect("the program starts");
+    let state = place.path("state/distil.sqlite");
+    let begun = Instant::now();
+    while !state.exists() && begun.elapsed() < Duration::from_secs(60) {
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    let second = ended(validate(&place, &hub, &net.endpoint()).arg("--once"));
+    assert!(matches!(second.code, Some(2 | 3)), "{:?}: {}", second.code, second.stderr);
+    second.expect_error(&[&running.id().to_string()]);
+    let kill = Process::new("kill").args(["-TERM", &running.id().to_string()]).status().expect("kill runs");
+    assert!(kill.success());
+    let status = running.wait().expect("the program ends");
+    assert_eq!(status.code(), Some(0));
+}
