@@ -367,7 +367,7 @@ fn two_different_constants_are_the_same_distribution() {
 }
 
 #[test]
-fn full_vocabularies_with_spikes_agree_with_the_definition() {
+fn d8_full_vocabularies_with_spikes_agree_with_the_definition() {
     let columns = 248_320;
     let mut normal = normal(21);
     let teacher: Vec<f32> = (0..columns).map(|_| 3.0 * normal()).collect();

@@ -114,7 +114,7 @@ fn hidden_states_of_every_layer_match_transformers() {
 }
 
 #[test]
-fn greedy_continuations_match_transformers() {
+fn d10_greedy_continuations_match_transformers_without_any_penalty() {
     let mut compared = 0;
     for (name, _) in MODELS {
         let fixture = fixture(name);

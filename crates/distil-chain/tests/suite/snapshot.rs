@@ -134,7 +134,7 @@ async fn faults_of_a_connection_are_survived() {
 }
 
 #[tokio::test]
-async fn a_node_that_is_dead_or_mute_gives_way_to_the_next() {
+async fn b5_a_node_that_is_dead_or_mute_gives_way_to_the_next() {
     let (mute, good) = (subnet(DevNetSettings::default()), subnet(DevNetSettings::default()));
     mute.admin().ignore_connections();
     // Nobody listens at port 9 of a loopback address.

@@ -121,7 +121,7 @@ fn an_unknown_architecture_is_named() {
 }
 
 #[test]
-fn fields_are_read_where_transformers_reads_them() {
+fn a2_s0_16_fields_are_read_where_transformers_reads_them() {
     let flat = Model::mixture();
     // All fields one level down, the tie at the wrapper's level.
     let mut nested = Model::mixture();

@@ -32,7 +32,7 @@ fn a1_code_is_refused_wherever_it_lies() {
 }
 
 #[test]
-fn a1_auto_map_is_refused_at_every_level_of_every_configuration() {
+fn a1_s0_4_auto_map_is_refused_at_every_level_of_every_configuration() {
     let map = json!({"AutoModelForCausalLM": "modeling_x.Model"});
     for pointer in ["", "text_config", "vision_config", "a/b"] {
         let mut model = Model::llama();

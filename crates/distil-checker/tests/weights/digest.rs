@@ -107,6 +107,20 @@ fn a7a_one_changed_bit_is_another_digest() {
     }
 }
 
+/// Only the first shard was hashed once, so the others could hold anything.
+#[test]
+fn s0_5_one_changed_bit_in_the_last_shard_is_another_digest() {
+    let original = Model::load(&tiny("student-a"));
+    let shard_of = |index: usize| format!("model-{:05}-of-00003.safetensors", index / 30);
+    let expected = digest(original.save_in_shards(shard_of).path());
+    let mut changed = original.clone();
+    let last = changed.tensors.keys().next_back().unwrap().clone();
+    assert_ne!(shard_of(original.tensors.len() - 1), shard_of(0), "it is not in the first shard");
+    let tensor = changed.tensors.get_mut(&last).unwrap();
+    tensor.data[0] ^= 1;
+    assert_ne!(digest(changed.save_in_shards(shard_of).path()).raw, expected.raw);
+}
+
 /// Names, shapes and dtypes alone were taken for an identity once: all derivatives of one base were "copies".
 #[test]
 fn a7c_other_weights_of_the_same_shapes_are_another_model() {

@@ -120,7 +120,7 @@ fn an_unknown_architecture() {
 }
 
 #[test]
-fn a_vocabulary_of_another_size() {
+fn d9_a_vocabulary_of_another_size_is_never_cut_to_fit() {
     let place = Place::new();
     let small = place.copy_model("student-a", "small");
     let path = small.join("config.json");

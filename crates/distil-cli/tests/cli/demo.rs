@@ -45,7 +45,7 @@ fn changed(place: &Place, record: &Path, name: &str, file: &str, change: impl Fn
 
 /// One demo serves all that is looked at here: it runs eight processes.
 #[test]
-fn a_demo_crowns_dethrones_and_leaves_what_can_be_verified() {
+fn s0_15_the_first_command_of_the_readme_crowns_dethrones_and_leaves_what_can_be_verified() {
     let place = Place::new();
     let out = place.path("demo");
     let demo = ended(place.distil().args(["demo", "--format", "json", "--out", "demo"])).expect_code(0);

@@ -216,7 +216,7 @@ fn the_same_run_gives_the_same_bits() {
 }
 
 #[test]
-fn sampled_continuations_follow_their_seed() {
+fn s0_9_sampled_continuations_follow_their_seed() {
     let run = |seed: u8| {
         let mut settings = settings(16);
         settings.sampling = distil_model::Sampling::TopP { temperature: 0.7, top_p: 0.9, seed: [seed; 32] };

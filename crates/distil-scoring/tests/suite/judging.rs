@@ -109,7 +109,7 @@ fn a_vacant_throne_goes_to_the_lowest_complete_score() {
 }
 
 #[test]
-fn a1_d2_and_d11_a_score_out_of_range_is_never_crowned_and_is_done_with() {
+fn a1_d2_d11_and_s0_18_a_score_out_of_range_is_never_crowned_and_is_done_with() {
     let cases = [
         (scored(2.000_001), Verdict::AboveMaxKl),
         (scored(11.36), Verdict::AboveMaxKl),
