@@ -33,6 +33,6 @@ python="$environment/venv/bin/python"
 # Builds an example and gives its path.
 example() {
   export CARGO_TARGET_DIR="${CARGO_TARGET_DIR:-$PWD/target}"
-  cargo build --quiet --locked --package distil-chain --example "$1" >&2 || return
+  cargo build --quiet --locked --workspace --example "$1" >&2 || return
   echo "$CARGO_TARGET_DIR/debug/examples/$1"
 }

@@ -30,4 +30,4 @@ fi
 
 export CARGO_TARGET_DIR="${CARGO_TARGET_DIR:-$PWD/target}"
 DISTIL_POLKADOT_API="$environment/node_modules" \
-  cargo test --locked --package distil-devnet --test suite -- --exact polkadot_js::polkadot_api_decodes_reads_and_submits
+  cargo test --locked --workspace --test suite -- --exact polkadot_js::polkadot_api_decodes_reads_and_submits
