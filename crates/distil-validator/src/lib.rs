@@ -8,9 +8,8 @@
 //! use distil_store::Store;
 //! use distil_validator::{Parts, Stop, Validator, ValidatorSettings};
 //!
-//! # fn settings() -> ValidatorSettings { unimplemented!() }
+//! # fn example(settings: ValidatorSettings) -> Result<(), Box<dyn std::error::Error>> {
 //! # fn unix_ms() -> u64 { 0 }
-//! # fn example() -> Result<(), Box<dyn std::error::Error>> {
 //! let parts = Parts {
 //!     chain: ChainClient::new(ChainSettings::new(vec!["ws://127.0.0.1:9944".parse()?], 1))?,
 //!     hub: Hub::new(HubSettings::from_environment(|name| std::env::var(name).ok())?)?,
@@ -21,7 +20,7 @@
 //!     observer: Box::new(()),
 //!     stop: Stop::default(),
 //! };
-//! let mut validator = Validator::new(settings(), parts)?;
+//! let mut validator = Validator::new(settings, parts)?;
 //! validator.epoch()?;
 //! # Ok(())
 //! # }
@@ -37,7 +36,7 @@
 //! - **The rules are elsewhere**: [`distil_scoring`] decides, this crate carries out.
 //! - **[`Event`]s** are told to an [`Observer`] after each step: for logs, for a display, and for tests that kill the
 //!   process right there.
-//! - **Records**: [`write_record`](record::write) makes the folder of a finished round, [`verify`] holds one to
+//! - **Records**: [`record::write`] makes the folder of a finished round, [`record::verify`] holds one to
 //!   what it says of itself.
 //! - **Time** comes from the clock that is given, in milliseconds since 1970.
 
