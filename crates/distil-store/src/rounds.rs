@@ -121,7 +121,7 @@ pub struct Round {
     pub results: BTreeMap<MinerKey, StoredResult>,
     /// The evaluations that failed, oldest first.
     pub failed_tries: BTreeMap<MinerKey, Vec<FailedTry>>,
-    /// What [`Store::record_decision`] was last given.
+    /// What [`Store::record_decision`](crate::Store::record_decision) was last given.
     pub decision: Option<Value>,
     /// All that followed from it, once it is over; nothing where it was void before it was decided.
     pub outcome: Option<Outcome>,
