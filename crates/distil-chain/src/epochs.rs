@@ -61,15 +61,16 @@ impl EpochSchedule {
         }
     }
 
-    /// The first block of a later epoch than the one that runs.
-    pub fn first_block_of(&self, later: u64) -> u64 {
+    /// The first block of an epoch; of one that is over or runs, as if none had been begun out of turn.
+    pub fn first_block_of(&self, wanted: u64) -> u64 {
         match *self {
             EpochSchedule::BlockArithmetic { netuid, tempo } => {
-                later.saturating_mul(u64::from(tempo) + 1).saturating_sub(u64::from(netuid.0) + 1)
+                wanted.saturating_mul(u64::from(tempo) + 1).saturating_sub(u64::from(netuid.0) + 1)
             }
             EpochSchedule::Stateful { epoch, next_start, tempo } => {
-                let further = later.saturating_sub(epoch).saturating_sub(1);
-                next_start.saturating_add(further.saturating_mul(tempo.into()))
+                let next = epoch.saturating_add(1);
+                let blocks = wanted.abs_diff(next).saturating_mul(tempo.into());
+                if wanted < next { next_start.saturating_sub(blocks) } else { next_start.saturating_add(blocks) }
             }
         }
     }
@@ -125,6 +126,7 @@ mod tests {
         assert_eq!((stateful.epoch_at(1199), stateful.epoch_at(1200), stateful.epoch_at(1560)), (9, 10, 11));
         assert_eq!((stateful.reveal_block(1000, 1), stateful.reveal_block(1000, 3)), (1200, 1920));
         assert_eq!(stateful.reveal_block(1200, 1), 1560);
+        assert_eq!((stateful.first_block_of(9), stateful.first_block_of(8)), (840, 480));
         assert_eq!(EpochSchedule::Stateful { epoch: 9, next_start: 12, tempo: 2 }.open_block(12), 13);
     }
 

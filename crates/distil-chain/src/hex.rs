@@ -23,6 +23,23 @@ pub(crate) fn encode(bytes: &[u8]) -> String {
     })
 }
 
+/// Bytes as such text, for serde.
+pub(crate) mod text {
+    use serde::{Deserialize as _, Deserializer, Serializer};
+
+    pub(crate) fn serialize<S: Serializer>(bytes: &[u8], serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&super::encode(bytes))
+    }
+
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<u8>, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        let mut bytes = vec![0; text.strip_prefix("0x").unwrap_or(&text).len() / 2];
+        let problem = "not bytes in hexadecimal";
+        super::decode_into(&text, &mut bytes).ok_or_else(|| serde::de::Error::custom(problem))?;
+        Ok(bytes)
+    }
+}
+
 fn digit(character: u8) -> Option<u8> {
     char::from(character).to_digit(16).map(|value| value as u8)
 }

@@ -37,9 +37,10 @@
 //! - [`ChainClient`]: reads a subnet at one final block ([`Snapshot`]), commits a model to it ([`CommitPlan`]) and follows
 //!   it to its reveal. Every await has a deadline, endpoints take turns, a transaction is sent once and looked for, and
 //!   every [`ChainError`] says whether to try again, to wait, or to give up.
-//! - [`WeightPlan`]: who gets weight. [`ChainClient::set_weights`] sends it as the chain has it, in the open or sealed, unless
-//!   it is there; [`ChainClient::confirm_weights`] says later what became of sealed weights. [`EpochSchedule`] has the
-//!   arithmetic of epochs.
+//! - [`WeightPlan`]: who gets weight. [`ChainClient::sign_weights`] makes a transaction of it as the chain takes it, in the
+//!   open or sealed, unless it is there; kept, it can be found again whatever happens ([`ChainClient::find_weights`]).
+//!   [`ChainClient::send_weights`] sends it; [`ChainClient::confirm_weights`] says later what became of sealed weights.
+//!   [`EpochSchedule`] has the arithmetic of epochs.
 //! - [`select_submission`]: which of a miner's revealed entries counts.
 //! - [`timelock`]: encryption for a future round of the drand quicknet, in the chain's format.
 //! - [`wallet`]: the keys that Bittensor's tools keep in files, and signatures by a hotkey.
@@ -59,8 +60,9 @@ mod weights;
 pub use client::{
     Backoff, ChainClient, ChainError, ChainSettings, CommitPlan, Committed, CommittedContent, CommittedWeights,
     ErrorClass, ExistingCommitment, HotkeyCommitments, LostReason, LostWeights, NeuronInfo, PendingCommitment,
-    PendingField, RevealState, Snapshot, SnapshotExpectation, SnapshotRefusal, SubnetParameters, TransactionStage,
-    TransactionWait, WeightsCheck, WeightsConfirmation, WeightsOptions, WeightsOutcome, WeightsStep,
+    PendingField, RevealState, SignedWeights, SignedWeightsFate, Snapshot, SnapshotExpectation, SnapshotRefusal,
+    SubnetParameters, TransactionStage, TransactionWait, WeightsCheck, WeightsConfirmation, WeightsOptions,
+    WeightsOutcome, WeightsSigning, WeightsStep,
 };
 pub use commitments::{
     KEPT_REVEALS, NotEligible, NotOurs, PassedOver, PassedOverReason, RevealedEntry, Submission, parse_commitment,

@@ -1,4 +1,4 @@
-//! Weights: intended, then sent, then confirmed or lost. Who was killed in between looks at the chain first.
+//! Weights: signed and stored, then sent, then confirmed or lost. Who was killed in between looks at the chain first.
 
 use std::fmt;
 
@@ -35,6 +35,8 @@ pub struct WeightsIntention {
     pub block: u64,
     /// Every seat that is named, with its weight.
     pub weights: Vec<(Uid, f64)>,
+    /// The signed transaction, in its sender's form: by it the sender finds out later whether it was sent.
+    pub signed: serde_json::Value,
 }
 
 /// How weights were sent.
@@ -120,6 +122,7 @@ impl Store {
             return Err(StoreError::InvalidValue { what: "weights", problem: format!("uid {uid} would get {weight}") });
         }
         let weights = to_json("weights", &intention.weights)?;
+        let signed = to_json("signed weights", &intention.signed)?;
         self.write(|transaction| {
             let pending = transaction
                 .query_row("SELECT id FROM weights WHERE is_pending = 1", [], |row| row.get(0))
@@ -142,8 +145,8 @@ impl Store {
                 }
             }
             transaction.execute(
-                "INSERT INTO weights (round, hotkey, commit_block, uid, block, weights, intended_unix_ms, state)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, 'intended')",
+                "INSERT INTO weights (round, hotkey, commit_block, uid, block, weights, signed, intended_unix_ms, state)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, 'intended')",
                 (
                     intention.round.map(|round| round.0),
                     Text(intention.king.hotkey),
@@ -151,6 +154,7 @@ impl Store {
                     intention.uid.0,
                     intention.block,
                     weights,
+                    signed,
                     unix_ms,
                 ),
             )?;
@@ -272,6 +276,7 @@ fn stored_weights(row: &Row<'_>) -> rusqlite::Result<StoredWeights> {
             uid: Uid(row.get("uid")?),
             block: row.get("block")?,
             weights: json(row, "weights")?,
+            signed: json(row, "signed")?,
         },
         intended_unix_ms: row.get("intended_unix_ms")?,
         state,

@@ -1,33 +1,42 @@
-//! Weights: whether they are needed, sent once, and looked for until the chain shows them.
+//! Weights: whether they are needed, signed and stored, sent once, and looked for until the chain shows them.
 
 use crate::events::Event;
 use crate::{Validator, ValidatorError, census};
 use distil_chain::timelock::Randomness;
 use distil_chain::{
-    ChainError, CommittedWeights, ErrorClass, WeightPlan, WeightsConfirmation, WeightsOptions, WeightsOutcome,
+    ChainError, CommittedWeights, ErrorClass, SignedWeights, SignedWeightsFate, WeightPlan, WeightsConfirmation,
+    WeightsOptions, WeightsOutcome, WeightsSigning,
 };
 use distil_scoring::{Weights, WeightsInput, weights};
 use distil_store::{RoundNumber, SentWeights, StoredWeights, WeightsIntention, WeightsKind, WeightsState};
-use distil_types::{BlockRef, Hotkey, MinerKey, Uid};
+use distil_types::{BlockRef, MinerKey, Uid};
 use serde_json::{Value, json};
+use std::time::Duration;
 
-/// Committed weights of which nothing is known any more are given up after so many epochs beyond their reveal.
-const GIVEN_UP_AFTER_EPOCHS: u64 = 2;
+/// How soon a raised flag is seen while a transaction is followed.
+const SHORT: Duration = Duration::from_millis(100);
+
+/// Weights whose end is not known.
+enum Unsettled {
+    /// They wait for their reveal.
+    Committed(CommittedWeights),
+    /// No final block has them, and one still can.
+    Signed { pending: Box<StoredWeights>, signed: Box<SignedWeights> },
+}
 
 impl Validator {
     /// Sees to it that the chain holds the weights that follow from the stored king, or comes to.
     pub(crate) fn see_to_weights(&mut self) -> Result<(), ValidatorError> {
-        let Some(hotkey) = self.signer.as_ref().map(|signer| signer.public_key()) else {
+        if self.signer.is_none() {
             return Ok(());
-        };
+        }
         self.check_stop()?;
+        let unsettled = self.settle()?;
         let Some(reign) = self.store.king()? else {
-            self.settle_pending(hotkey, None)?;
             self.tell(Event::NoWeights { reason: "there is no king".to_owned() });
             return Ok(());
         };
         let king = reign.king.miner;
-        let committed = self.settle_pending(hotkey, Some(king))?;
         let snapshot = self.fresh_snapshot()?;
         let seats = census::seats(&snapshot);
         let integrity = self.look_again(&king, &reign.king.commitment)?;
@@ -47,7 +56,7 @@ impl Validator {
                 return Ok(());
             }
         };
-        match self.send(king, uid, snapshot.block, committed) {
+        match self.send(king, uid, snapshot.block, unsettled) {
             // What the chain will never take from this hotkey is for its operator to see to; the round is over all the same.
             Err(ValidatorError::Chain(error)) if error.class() == ErrorClass::Never => {
                 self.tell(Event::NoWeights { reason: error.to_string() });
@@ -57,59 +66,27 @@ impl Validator {
         }
     }
 
+    /// Sends weights, unless they are there or on their way.
     fn send(
         &mut self,
         king: MinerKey,
         uid: Uid,
         block: BlockRef,
-        committed: Option<CommittedWeights>,
+        unsettled: Option<Unsettled>,
     ) -> Result<(), ValidatorError> {
-        let Some(signer) = self.signer.take() else { return Ok(()) };
-        let sent = self.send_signed(king, uid, block, committed, &signer);
-        self.signer = Some(signer);
-        sent
-    }
-
-    fn send_signed(
-        &mut self,
-        king: MinerKey,
-        uid: Uid,
-        block: BlockRef,
-        committed: Option<CommittedWeights>,
-        signer: &distil_chain::wallet::HotkeySigner,
-    ) -> Result<(), ValidatorError> {
-        let netuid = self.settings.profile.netuid;
-        let drand = self.settings.drand.clone();
-        let mut options = WeightsOptions::new(&drand);
-        options.version_key = self.settings.weights_version;
-        options.block_time_ms = self.settings.block_time_ms;
-        options.wait = self.settings.transaction_wait;
-        options.committed = committed.as_ref();
-        options.expected = {
-            let mut expected = self.expectation(None)?;
-            expected.own_hotkey = Some(signer.public_key());
-            expected
-        };
-        let plan = WeightPlan::winner(king.hotkey);
-        let check = self.runtime.block_on(self.chain.check_weights(netuid, &plan, signer.public_key(), &options))?;
-        match check.step {
-            distil_chain::WeightsStep::AlreadyThere => {
-                self.tell(Event::NoWeights { reason: "the chain holds them already, and not for long".to_owned() });
-                return Ok(());
-            }
-            distil_chain::WeightsStep::AwaitingReveal { reveal_block } => {
-                let reason = format!("they are committed, and are revealed from block {reveal_block} on");
-                self.tell(Event::NoWeights { reason });
-                return Ok(());
-            }
-            _ => {}
+        if let Some(Unsettled::Signed { pending, signed }) = &unsettled
+            && (pending.intention.king, pending.intention.uid) == (king, uid)
+        {
+            let (wait, mut progress) = (self.settings.transaction_wait, |_| {});
+            let outcome = self.unless_stopped(self.chain.resume_weights(signed, wait, &mut progress))?;
+            // Where it is refused now it may still have been taken before.
+            let may_be_there = matches!(outcome, Err(ChainError::Pool { .. }));
+            return self.sent(pending, outcome, may_be_there);
         }
-        // Committed before for another king: what is sent now takes their place.
+        let Some(signed) = self.sign(king, &unsettled)? else { return Ok(()) };
         if let Some(pending) = self.store.pending_weights()? {
-            let now = self.now_ms();
-            let reason = format!("weights for {king} took their place before they were revealed");
-            self.store.weights_lost(pending.id, &reason, now)?;
-            self.tell(Event::WeightsLost { reason });
+            let reason = format!("weights for {king} took their place");
+            self.lost(&pending, reason)?;
         }
         let intention = WeightsIntention {
             round: self.store.last_finished_round()?.map(|round| round.number),
@@ -117,140 +94,170 @@ impl Validator {
             uid,
             block: block.number,
             weights: vec![(uid, 1.0)],
+            signed: json!(signed),
         };
         let now = self.now_ms();
-        let id = self.store.intend_weights(&intention, now)?;
+        self.store.intend_weights(&intention, now)?;
         self.tell(Event::WeightsIntended { king, uid });
+        let Some(pending) = self.store.pending_weights()? else { return Ok(()) };
+        let (wait, mut progress) = (self.settings.transaction_wait, |_| {});
+        let outcome = self.unless_stopped(self.chain.send_weights(&signed, wait, &mut progress))?;
+        self.sent(&pending, outcome, false)
+    }
+
+    /// Signs weights, where the chain needs any.
+    fn sign(
+        &mut self,
+        king: MinerKey,
+        unsettled: &Option<Unsettled>,
+    ) -> Result<Option<Box<SignedWeights>>, ValidatorError> {
+        let Some(signer) = &self.signer else { return Ok(None) };
+        let mut options = WeightsOptions::new(&self.settings.drand);
+        options.version_key = self.settings.weights_version;
+        options.block_time_ms = self.settings.block_time_ms;
+        options.committed = match unsettled {
+            Some(Unsettled::Committed(committed)) => Some(committed),
+            _ => None,
+        };
+        options.expected = self.expectation(None)?;
         let randomness = Randomness::from_system().map_err(ChainError::from)?;
-        let outcome =
-            self.runtime.block_on(self.chain.set_weights(netuid, &plan, signer, &options, randomness, &mut |_| {}));
-        let now = self.now_ms();
-        let outcome = match outcome {
-            Ok(outcome) => outcome,
-            Err(error) => {
-                // Where its fate is open the intention stays, and the chain is asked before anything else is sent.
-                if !matches!(error, ChainError::FateUnknown { .. }) {
-                    self.store.weights_lost(id, &error.to_string(), now)?;
-                }
-                return Err(error.into());
+        let (netuid, plan) = (self.settings.profile.netuid, WeightPlan::winner(king.hotkey));
+        let signing = self.chain.sign_weights(netuid, &plan, signer, &options, randomness);
+        let reason = match self.runtime.block_on(signing)? {
+            WeightsSigning::Signed(signed) => return Ok(Some(signed)),
+            WeightsSigning::AlreadyThere { .. } => "the chain holds them already, and not for long".to_owned(),
+            WeightsSigning::AwaitingReveal { reveal_block, .. } => {
+                format!("they are committed, and are revealed from block {reveal_block} on")
             }
         };
+        self.tell(Event::NoWeights { reason });
+        Ok(None)
+    }
+
+    /// Follows a transaction for as long as the program is not asked to end. It is stored: the next start takes it up.
+    fn unless_stopped<T>(
+        &self,
+        following: impl Future<Output = Result<T, ChainError>>,
+    ) -> Result<Result<T, ChainError>, ValidatorError> {
+        self.runtime.block_on(async {
+            let mut following = std::pin::pin!(following);
+            loop {
+                match tokio::time::timeout(SHORT, &mut following).await {
+                    Ok(outcome) => return Ok(outcome),
+                    Err(_) if self.stop.is_raised() => return Err(ValidatorError::Stopped),
+                    Err(_) => {}
+                }
+            }
+        })
+    }
+
+    /// Stores what came of weights.
+    fn sent(
+        &mut self,
+        pending: &StoredWeights,
+        outcome: Result<WeightsOutcome, ChainError>,
+        may_be_there: bool,
+    ) -> Result<(), ValidatorError> {
+        let (id, king, uid) = (pending.id, pending.intention.king, pending.intention.uid);
+        let now = self.now_ms();
         match outcome {
-            WeightsOutcome::Set { transaction, block, .. } => {
+            Ok(WeightsOutcome::Set { transaction, block, .. }) => {
                 let sent = SentWeights { transaction, kind: WeightsKind::Plain, details: Value::Null };
                 self.store.weights_sent(id, &sent, now)?;
                 self.tell(Event::WeightsSent { king, uid, how: format!("set in block {}", block.number) });
                 self.store.weights_confirmed(id, block.number, now)?;
                 self.tell(Event::WeightsConfirmed { king, uid, block: block.number });
+                Ok(())
             }
-            WeightsOutcome::Committed(committed) => {
-                let kind = WeightsKind::CommitReveal {
-                    reveal_round: committed.reveal_round,
-                    reveal_epoch: Some(committed.epoch),
-                };
+            Ok(WeightsOutcome::Committed(committed)) => {
+                let (reveal_round, reveal_epoch) = (committed.reveal_round, Some(committed.epoch));
+                let kind = WeightsKind::CommitReveal { reveal_round, reveal_epoch };
                 let sent = SentWeights { transaction: committed.transaction.clone(), kind, details: json!(committed) };
                 self.store.weights_sent(id, &sent, now)?;
-                let how = format!(
-                    "committed in block {}, revealed from block {}",
-                    committed.block.number, committed.reveal_block
-                );
+                let (block, reveal_block) = (committed.block.number, committed.reveal_block);
+                let how = format!("committed in block {block}, revealed from block {reveal_block}");
                 self.tell(Event::WeightsSent { king, uid, how });
+                Ok(())
             }
-            WeightsOutcome::AlreadyThere { block, .. } => {
-                self.store.weights_confirmed(id, block.number, now)?;
-                self.tell(Event::WeightsConfirmed { king, uid, block: block.number });
-            }
-            WeightsOutcome::AwaitingReveal { .. } => {
-                self.store.weights_lost(id, "the same weights are committed already", now)?;
+            Err(error) => {
+                let is_over = matches!(
+                    error,
+                    ChainError::Pool { .. } | ChainError::Dispatch { .. } | ChainError::NotIncluded { .. }
+                );
+                if is_over && !may_be_there {
+                    self.lost(pending, error.to_string())?;
+                }
+                Err(error.into())
             }
         }
+    }
+
+    fn lost(&mut self, pending: &StoredWeights, reason: String) -> Result<(), ValidatorError> {
+        let now = self.now_ms();
+        self.store.weights_lost(pending.id, &reason, now)?;
+        self.tell(Event::WeightsLost { reason });
         Ok(())
     }
 
-    /// Finds out what became of weights whose end is not known. Gives those that wait for their reveal.
-    fn settle_pending(
-        &mut self,
-        hotkey: Hotkey,
-        king: Option<MinerKey>,
-    ) -> Result<Option<CommittedWeights>, ValidatorError> {
+    /// Finds out what became of weights whose end is not known. Gives those that it is still not known of.
+    fn settle(&mut self) -> Result<Option<Unsettled>, ValidatorError> {
         let Some(pending) = self.store.pending_weights()? else { return Ok(None) };
-        let committed = match &pending.state {
-            WeightsState::Sent(sent) => serde_json::from_value::<CommittedWeights>(sent.details.clone()).ok(),
-            _ => None,
+        if let WeightsState::Sent(sent) = &pending.state
+            && let Ok(committed) = serde_json::from_value::<CommittedWeights>(sent.details.clone())
+        {
+            return self.settle_committed(&pending, committed);
+        }
+        // Signed and stored; the program may have ended before or after they were sent.
+        let signed: Box<SignedWeights> = match serde_json::from_value(pending.intention.signed.clone()) {
+            Ok(signed) => signed,
+            Err(error) => {
+                self.lost(&pending, format!("what was signed cannot be read: {error}"))?;
+                return Ok(None);
+            }
         };
-        let Some(committed) = committed else {
-            self.settle_unknown(&pending, hotkey, king)?;
-            return Ok(None);
-        };
+        match self.runtime.block_on(self.chain.find_weights(&signed))? {
+            SignedWeightsFate::Shown(outcome) => {
+                let committed = match &outcome {
+                    WeightsOutcome::Committed(committed) => Some(Unsettled::Committed(committed.clone())),
+                    WeightsOutcome::Set { .. } => None,
+                };
+                self.sent(&pending, Ok(outcome), false)?;
+                Ok(committed)
+            }
+            SignedWeightsFate::Open => Ok(Some(Unsettled::Signed { pending: Box::new(pending), signed })),
+            SignedWeightsFate::Void => {
+                let (transaction, block) = (signed.transaction(), signed.last_block());
+                self.lost(&pending, format!("no block up to {block} holds {transaction}, and no other one can"))?;
+                Ok(None)
+            }
+        }
+    }
+
+    fn settle_committed(
+        &mut self,
+        pending: &StoredWeights,
+        committed: CommittedWeights,
+    ) -> Result<Option<Unsettled>, ValidatorError> {
+        let Some(hotkey) = self.signer.as_ref().map(|signer| signer.public_key()) else { return Ok(None) };
         let netuid = self.settings.profile.netuid;
-        let found = self.runtime.block_on(self.chain.confirm_weights(netuid, hotkey, &committed))?;
-        let now = self.now_ms();
-        let (king, uid) = (pending.intention.king, pending.intention.uid);
-        match found {
+        match self.runtime.block_on(self.chain.confirm_weights(netuid, hotkey, &committed))? {
             WeightsConfirmation::Revealed { block } => {
+                let (king, uid, now) = (pending.intention.king, pending.intention.uid, self.now_ms());
                 self.store.weights_confirmed(pending.id, block.number, now)?;
                 self.tell(Event::WeightsConfirmed { king, uid, block: block.number });
                 Ok(None)
             }
-            WeightsConfirmation::NotYet { .. } => Ok(Some(committed)),
+            WeightsConfirmation::NotYet { .. } => Ok(Some(Unsettled::Committed(committed))),
             WeightsConfirmation::Lost { reasons, .. } => {
                 let reasons: Vec<String> = reasons.iter().map(ToString::to_string).collect();
                 let reason = match reasons.is_empty() {
                     true => "the chain did not reveal them, and does not say why".to_owned(),
                     false => reasons.join("; "),
                 };
-                self.store.weights_lost(pending.id, &reason, now)?;
-                self.tell(Event::WeightsLost { reason });
+                self.lost(pending, reason)?;
                 Ok(None)
             }
         }
-    }
-
-    /// The program ended between the intention and the answer: the chain tells whether anything of it is there.
-    fn settle_unknown(
-        &mut self,
-        pending: &StoredWeights,
-        hotkey: Hotkey,
-        king: Option<MinerKey>,
-    ) -> Result<(), ValidatorError> {
-        let netuid = self.settings.profile.netuid;
-        let snapshot = self.fresh_snapshot()?;
-        let intention = &pending.intention;
-        let own_update =
-            snapshot.neurons.iter().find(|neuron| neuron.hotkey == hotkey).map_or(0, |neuron| neuron.last_update_block);
-        let drand = self.settings.drand.clone();
-        let options = WeightsOptions::new(&drand);
-        let plan = WeightPlan::winner(intention.king.hotkey);
-        let there = self.runtime.block_on(self.chain.check_weights(netuid, &plan, hotkey, &options));
-        let now = self.now_ms();
-        let is_there = matches!(&there, Ok(check) if check.row.gives_the_same_as(&check.on_chain))
-            && own_update >= intention.block;
-        if is_there {
-            self.store.weights_confirmed(pending.id, snapshot.block.number, now)?;
-            let (king, uid) = (intention.king, intention.uid);
-            self.tell(Event::WeightsConfirmed { king, uid, block: snapshot.block.number });
-            return Ok(());
-        }
-        let parameters = &snapshot.parameters;
-        let was_committed = parameters.commit_reveal && own_update >= intention.block;
-        let epochs = parameters.commit_reveal_period_epochs.saturating_add(GIVEN_UP_AFTER_EPOCHS);
-        let due = own_update.saturating_add(epochs.saturating_mul(u64::from(parameters.tempo) + 1));
-        if was_committed && king == Some(intention.king) && snapshot.block.number < due {
-            // Sealed weights of ours are on the chain, and none but these were intended: they are waited for.
-            let error = ChainError::RateLimited {
-                hotkey,
-                limit: "weights that were committed before the program ended wait for their reveal",
-                wait_blocks: due - snapshot.block.number,
-            };
-            return Err(error.into());
-        }
-        let reason = format!(
-            "the program ended before it was known what became of them; block {} does not have them",
-            snapshot.block.number
-        );
-        self.store.weights_lost(pending.id, &reason, now)?;
-        self.tell(Event::WeightsLost { reason });
-        Ok(())
     }
 
     /// What a record says of the weights that followed a round.

@@ -56,11 +56,9 @@ impl Commits {
         self.0.iter().any(|commit| (commit.block, commit.reveal_round) == (block, reveal_round))
     }
 
-    /// The epoch that a commit counts to.
-    pub(super) fn epoch_of(&self, block: u64, reveal_round: u64, sealed: &[u8]) -> Option<u64> {
-        let is_it =
-            |commit: &&Commit| (commit.block, commit.reveal_round) == (block, reveal_round) && commit.sealed == sealed;
-        self.0.iter().find(is_it).map(|commit| commit.epoch)
+    /// The one with this content.
+    pub(super) fn find(&self, reveal_round: u64, sealed: &[u8]) -> Option<&Commit> {
+        self.0.iter().find(|commit| commit.reveal_round == reveal_round && commit.sealed == sealed)
     }
 }
 

@@ -6,6 +6,7 @@ use super::storage::{self, SUBTENSOR, block_ref, unsupported};
 use super::{ChainClient, ChainError};
 use crate::wallet::HotkeySigner;
 use distil_types::{BlockHash, BlockRef, NetUid};
+use serde::{Deserialize, Serialize};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use subxt::config::DefaultExtrinsicParamsBuilder;
@@ -63,13 +64,15 @@ pub enum TransactionStage {
 pub(super) type Progress<'a> = &'a mut (dyn FnMut(TransactionStage) + Send);
 
 /// A signed transaction and where it can be.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Signed {
     pub(super) hash: String,
+    #[serde(with = "crate::hex::text")]
     encoded: Vec<u8>,
     /// It can be in blocks after this one,
-    born_block: u64,
+    pub(super) born_block: u64,
     /// and in none after this one.
-    last_block: u64,
+    pub(super) last_block: u64,
 }
 
 struct SubxtSigner<'a>(&'a HotkeySigner);
@@ -137,6 +140,28 @@ impl ChainClient {
     ) -> Result<BlockRef, ChainError> {
         self.send_once(signed).await?;
         progress(TransactionStage::Submitted { transaction: signed.hash.clone(), last_block: signed.last_block });
+        let block = self.follow(signed, netuid, wait, progress).await?;
+        progress(TransactionStage::Finalized { block });
+        Ok(block)
+    }
+
+    /// As [`ChainClient::send`] for one that may have been sent before: it is looked for first.
+    pub(super) async fn resume(
+        &self,
+        signed: &Signed,
+        netuid: NetUid,
+        wait: TransactionWait,
+        progress: Progress<'_>,
+    ) -> Result<BlockRef, ChainError> {
+        let looked = self.read("looking for the transaction", move |connection| async move {
+            look(&connection, signed, signed.born_block + 1, None, netuid).await
+        });
+        if let Look::NotFinalUpTo(block, None) = looked.await?
+            && block < signed.last_block
+        {
+            self.send_once(signed).await?;
+            progress(TransactionStage::Submitted { transaction: signed.hash.clone(), last_block: signed.last_block });
+        }
         let block = self.follow(signed, netuid, wait, progress).await?;
         progress(TransactionStage::Finalized { block });
         Ok(block)
@@ -229,11 +254,9 @@ async fn look(
     let best = best_number(connection).await?.min(signed.last_block);
     let mut in_block = None;
     for number in (last + 1..=best).take(MAX_BEST_BLOCKS as usize) {
-        let hash = connection.methods.chain_get_block_hash(Some(number.into())).await;
-        let hash = hash.map_err(|error| connection.explain("a block's hash", &error))?;
         // Taken back since.
-        let Some(hash) = hash else { break };
-        let block = BlockRef { number, hash: BlockHash::from_bytes(hash.0) };
+        let Some(block) = block_numbered(connection, number).await? else { break };
+        let hash = subxt::utils::H256(*block.hash.as_bytes());
         if seen_in == Some(block) || position_in(connection, signed, hash, number).await?.is_some() {
             in_block = Some(block);
             break;
@@ -247,6 +270,13 @@ pub(super) async fn best_number(connection: &Connection) -> Result<u64, ChainErr
     let header = connection.methods.chain_get_header(None).await;
     let header = header.map_err(|error| connection.explain("the best block", &error))?;
     Ok(header.map_or(0, |header| header.number))
+}
+
+/// The block with this number on the best chain, whose state need not be kept any more.
+pub(super) async fn block_numbered(connection: &Connection, number: u64) -> Result<Option<BlockRef>, ChainError> {
+    let hash = connection.methods.chain_get_block_hash(Some(number.into())).await;
+    let hash = hash.map_err(|error| connection.explain("a block's hash", &error))?;
+    Ok(hash.map(|hash| BlockRef { number, hash: BlockHash::from_bytes(hash.0) }))
 }
 
 /// Whether storage shows, in the block that holds the transaction, what it was to do.

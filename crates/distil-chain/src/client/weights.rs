@@ -1,13 +1,12 @@
-//! Setting weights: looked at first, sent once where they are not there, and read back.
+//! Setting weights: whether and how they would be set.
 
 use super::connection::{ClientAt, Connection};
 use super::storage::{SUBTENSOR, block_ref, fetch};
 use super::subnet_weights::{Commits, commits_of, row_of};
-use super::transaction::{self, Call, TransactionStage, TransactionWait, number};
+use super::transaction::{self, Call, number};
 use super::{ChainClient, ChainError, NeuronInfo, SnapshotExpectation, SubnetParameters, neurons, schedule};
-use crate::epochs::{BlockTime, EpochSchedule, round_before};
-use crate::timelock::{self, DrandNetwork, Randomness};
-use crate::wallet::HotkeySigner;
+use crate::epochs::{BlockTime, round_before};
+use crate::timelock::DrandNetwork;
 use crate::weights::{WeightPlan, WeightRow};
 use distil_types::{BlockRef, Hotkey, NetUid, Uid};
 use serde::{Deserialize, Serialize};
@@ -35,8 +34,6 @@ pub struct WeightsOptions<'a> {
     pub drand: &'a DrandNetwork,
     /// Milliseconds from one block to the next.
     pub block_time_ms: u64,
-    /// How the transaction is followed.
-    pub wait: TransactionWait,
 }
 
 impl<'a> WeightsOptions<'a> {
@@ -50,7 +47,6 @@ impl<'a> WeightsOptions<'a> {
             committed: None,
             drand,
             block_time_ms: 12_000,
-            wait: TransactionWait::default(),
         }
     }
 }
@@ -75,36 +71,6 @@ pub struct CommittedWeights {
     pub reveal_block: u64,
     /// The first block in which it cannot be any more.
     pub expiry_block: u64,
-}
-
-/// What setting weights came to.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum WeightsOutcome {
-    /// The chain has these weights, and the last update is recent. Nothing was sent.
-    AlreadyThere {
-        /// The block that was read.
-        block: BlockRef,
-        /// When the weights were last set or committed.
-        last_update_block: u64,
-    },
-    /// These weights are committed and wait for their reveal. Nothing was sent.
-    AwaitingReveal {
-        /// The block that was read.
-        block: BlockRef,
-        /// The first block in which they can be revealed.
-        reveal_block: u64,
-    },
-    /// The chain has these weights.
-    Set {
-        /// The transaction: `0x` and its hash.
-        transaction: String,
-        /// The block that holds it.
-        block: BlockRef,
-        /// The row.
-        row: WeightRow,
-    },
-    /// The chain has them sealed.
-    Committed(CommittedWeights),
 }
 
 /// How weights would be set, by one final block.
@@ -149,13 +115,6 @@ pub enum WeightsStep {
     },
 }
 
-/// A check, and what is needed to act on it.
-struct Prepared {
-    check: WeightsCheck,
-    schedule: EpochSchedule,
-    period_epochs: u64,
-}
-
 impl ChainClient {
     /// How weights would be set, by the newest final block. Nothing is sent.
     ///
@@ -170,98 +129,9 @@ impl ChainClient {
         hotkey: Hotkey,
         options: &WeightsOptions<'_>,
     ) -> Result<WeightsCheck, ChainError> {
-        Ok(self.prepare_weights(netuid, plan, hotkey, options).await?.check)
-    }
-
-    /// Sets weights as the chain has it, in the open or sealed, unless they are there already. The transaction is signed,
-    /// sent once, and followed until a final block shows it and what it did; `progress` is told each stage.
-    ///
-    /// It is never sent twice. Where the answer to the submission is lost, the blocks are searched for it until it is
-    /// void. Sealed weights show much later whether they count: see [`ChainClient::confirm_weights`].
-    ///
-    /// # Errors
-    /// Before it is sent: as [`ChainClient::check_weights`], and [`ChainError::InFlight`] where another transaction of
-    /// this hotkey is not final yet. [`ChainError::Pool`] where it was refused at once, [`ChainError::Dispatch`] where it
-    /// failed in its block, [`ChainError::NotIncluded`] where it is void and can be sent anew,
-    /// [`ChainError::FateUnknown`] where that is not known within the time.
-    pub async fn set_weights(
-        &self,
-        netuid: NetUid,
-        plan: &WeightPlan,
-        signer: &HotkeySigner,
-        options: &WeightsOptions<'_>,
-        randomness: Randomness,
-        progress: &mut (dyn FnMut(TransactionStage) + Send),
-    ) -> Result<WeightsOutcome, ChainError> {
-        let hotkey = signer.public_key();
-        let Prepared { check, schedule, period_epochs } = self.prepare_weights(netuid, plan, hotkey, options).await?;
-        let WeightsCheck { block, uid, row, version_key, .. } = check;
-        let action = match check.step {
-            WeightsStep::AlreadyThere => {
-                return Ok(WeightsOutcome::AlreadyThere { block, last_update_block: check.last_update_block });
-            }
-            WeightsStep::AwaitingReveal { reveal_block } => {
-                return Ok(WeightsOutcome::AwaitingReveal { block, reveal_block });
-            }
-            WeightsStep::Set => Action::Set { row: &row, version_key },
-            WeightsStep::Commit { reveal_round, commit_reveal_version, .. } => {
-                let payload = row.payload(hotkey, version_key);
-                let sealed = timelock::encrypt(&payload, reveal_round, options.drand.public_key(), randomness)?;
-                Action::Commit { sealed, reveal_round, commit_reveal_version }
-            }
-        };
-        let action = &action;
-        let signing = self.read("signing the weights", move |connection| async move {
-            let at = connection.at_finalized().await?;
-            transaction::sign(&connection, &at, action.call(at.metadata_ref(), netuid), signer).await
-        });
-        let signed = signing.await?;
-        let block = self.send(&signed, netuid, options.wait, progress).await?;
-        let row = &row;
-        let reading = self.read("reading the weights back", move |connection| async move {
-            let at = connection.at_number(block.number).await?;
-            Ok(match action {
-                Action::Set { .. } => {
-                    row_of(&connection, &at, netuid, uid).await?.gives_the_same_as(row).then_some(None)
-                }
-                Action::Commit { sealed, reveal_round, .. } => {
-                    let commits = commits_of(&connection, &at, netuid, hotkey).await?;
-                    commits.epoch_of(block.number, *reveal_round, sealed).map(Some)
-                }
-            })
-        });
-        let read = reading.await;
-        let epoch = read.as_ref().ok().copied().flatten().flatten();
-        transaction::shown(read.map(|shown| shown.is_some()), &signed, block)?;
-        let (transaction, row) = (signed.hash, row.clone());
-        Ok(match (action, epoch) {
-            (Action::Commit { reveal_round, .. }, Some(epoch)) => {
-                let reveal_block = schedule.first_block_of(epoch.saturating_add(period_epochs));
-                WeightsOutcome::Committed(CommittedWeights {
-                    transaction,
-                    block,
-                    row,
-                    version_key,
-                    reveal_round: *reveal_round,
-                    epoch,
-                    reveal_block,
-                    expiry_block: reveal_block.saturating_add(schedule.epoch_blocks()),
-                })
-            }
-            _ => WeightsOutcome::Set { transaction, block, row },
-        })
-    }
-
-    async fn prepare_weights(
-        &self,
-        netuid: NetUid,
-        plan: &WeightPlan,
-        hotkey: Hotkey,
-        options: &WeightsOptions<'_>,
-    ) -> Result<Prepared, ChainError> {
         self.read("checking the weights", move |connection| async move {
             let at = connection.at_finalized().await?;
-            prepare(&connection, &at, netuid, plan, hotkey, options).await
+            check(&connection, &at, netuid, plan, hotkey, options).await
         })
         .await
     }
@@ -309,14 +179,14 @@ fn list(numbers: &[u16]) -> Value {
     Value::unnamed_composite(numbers.iter().map(|value| number(*value)))
 }
 
-async fn prepare(
+async fn check(
     connection: &Connection,
     at: &ClientAt,
     netuid: NetUid,
     plan: &WeightPlan,
     hotkey: Hotkey,
     options: &WeightsOptions<'_>,
-) -> Result<Prepared, ChainError> {
+) -> Result<WeightsCheck, ChainError> {
     let block = block_ref(at);
     options.expected.check_block(block)?;
     let (parameters, neurons) = neurons::read(connection, at, netuid).await?;
@@ -326,7 +196,6 @@ async fn prepare(
     let count = u16::try_from(neurons.len()).unwrap_or(u16::MAX);
     let row = plan.row(count, parameters.min_allowed_weights, |hotkey| seat(hotkey).map(|neuron| neuron.uid))?;
     let on_chain = row_of(connection, at, netuid, own.uid).await?;
-    let schedule = schedule::read(connection, at, netuid, parameters.tempo).await?;
     let commits = match parameters.commit_reveal {
         true => commits_of(connection, at, netuid, hotkey).await?,
         false => Commits::default(),
@@ -341,8 +210,7 @@ async fn prepare(
             let next_block = transaction::best_number(connection).await?.max(block.number) + 1;
             check_rate_limit(hotkey, &own, &parameters, next_block)?;
             if parameters.commit_reveal {
-                commit_step(connection, at, netuid, hotkey, next_block, &parameters, schedule, &commits, options)
-                    .await?
+                commit_step(connection, at, netuid, hotkey, next_block, &parameters, &commits, options).await?
             } else {
                 WeightsStep::Set
             }
@@ -350,8 +218,7 @@ async fn prepare(
     };
     let version_key = options.version_key.max(parameters.weights_version);
     let last_update_block = own.last_update_block;
-    let check = WeightsCheck { block, uid: own.uid, row, on_chain, last_update_block, version_key, step };
-    Ok(Prepared { check, schedule, period_epochs: parameters.commit_reveal_period_epochs })
+    Ok(WeightsCheck { block, uid: own.uid, row, on_chain, last_update_block, version_key, step })
 }
 
 fn nothing_to_do(
@@ -405,10 +272,10 @@ async fn commit_step(
     hotkey: Hotkey,
     next_block: u64,
     parameters: &SubnetParameters,
-    schedule: EpochSchedule,
     commits: &Commits,
     options: &WeightsOptions<'_>,
 ) -> Result<WeightsStep, ChainError> {
+    let schedule = schedule::read(connection, at, netuid, parameters.tempo).await?;
     if schedule.epoch_blocks() == 0 {
         return Err(ChainError::NoEpochs { netuid });
     }

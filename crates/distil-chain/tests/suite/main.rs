@@ -3,6 +3,7 @@
 
 mod chain;
 mod commit;
+mod resumed;
 mod reveal;
 mod snapshot;
 mod timelock;

@@ -6,7 +6,7 @@ use distil_chain::wallet::{HotkeySigner, Passwords, Wallet};
 use distil_chain::{
     ChainClient, ChainError, CommittedWeights, ErrorClass, LostWeights, SnapshotExpectation, SnapshotRefusal,
     TransactionStage, TransactionWait, WeightPlan, WeightsConfirmation, WeightsError, WeightsOptions, WeightsOutcome,
-    WeightsStep,
+    WeightsSigning, WeightsStep,
 };
 use distil_devnet::{
     BlockProduction, Command, DevNet, DevNetSettings, EpochModel, Fault, FaultKind, Hyperparameters, Neuron,
@@ -20,7 +20,14 @@ const SUBMIT: &str = "author_submitExtrinsic";
 const MODELS: [EpochModel; 2] = [EpochModel::BlockArithmetic, EpochModel::Stateful];
 
 fn options(drand: &DrandNetwork) -> WeightsOptions<'_> {
-    WeightsOptions { wait: WAIT, ..WeightsOptions::new(drand) }
+    WeightsOptions::new(drand)
+}
+
+/// What there is to say of weights.
+#[derive(Debug, PartialEq)]
+enum Answer {
+    NotSent(WeightsSigning),
+    Sent(WeightsOutcome),
 }
 
 async fn set_with(
@@ -28,14 +35,28 @@ async fn set_with(
     signer: &HotkeySigner,
     winner: Hotkey,
     options: &WeightsOptions<'_>,
-) -> Result<WeightsOutcome, ChainError> {
+) -> Result<Answer, ChainError> {
+    set_and_wait(net, signer, winner, options, WAIT, &mut |_| {}).await
+}
+
+async fn set_and_wait(
+    net: &DevNet,
+    signer: &HotkeySigner,
+    winner: Hotkey,
+    options: &WeightsOptions<'_>,
+    wait: TransactionWait,
+    progress: &mut (dyn FnMut(TransactionStage) + Send),
+) -> Result<Answer, ChainError> {
     let randomness = Randomness::from_bytes(&[7; Randomness::BYTES]);
-    let plan = WeightPlan::winner(winner);
-    client(net).set_weights(NETUID, &plan, signer, options, randomness, &mut |_| {}).await
+    let client = client(net);
+    match client.sign_weights(NETUID, &WeightPlan::winner(winner), signer, options, randomness).await? {
+        WeightsSigning::Signed(signed) => client.send_weights(&signed, wait, progress).await.map(Answer::Sent),
+        not_needed => Ok(Answer::NotSent(not_needed)),
+    }
 }
 
 /// Seat 0 gives all weight to the miner in this seat.
-async fn set(net: &DevNet, winner: u8) -> Result<WeightsOutcome, ChainError> {
+async fn set(net: &DevNet, winner: u8) -> Result<Answer, ChainError> {
     set_with(net, &signer(0), hotkey(winner), &options(&drand(net))).await
 }
 
@@ -54,7 +75,7 @@ fn rested(net: &DevNet) {
 }
 
 /// A subnet whose weights are open, or sealed for two epochs of a tempo that gives tests time; blocks as set.
-fn with_weights(settings: DevNetSettings, commit_reveal: bool) -> DevNet {
+pub(crate) fn with_weights(settings: DevNetSettings, commit_reveal: bool) -> DevNet {
     let lag = settings.finality_lag;
     let net = subnet(settings);
     change(&net, Hyperparameters { commit_reveal: Some(commit_reveal), tempo: Some(40), ..Default::default() });
@@ -63,7 +84,7 @@ fn with_weights(settings: DevNetSettings, commit_reveal: bool) -> DevNet {
     net
 }
 
-fn at_rest() -> DevNetSettings {
+pub(crate) fn at_rest() -> DevNetSettings {
     DevNetSettings { production: BlockProduction::OnTransaction, ..DevNetSettings::default() }
 }
 
@@ -79,20 +100,17 @@ async fn b4_open_weights_are_set_read_back_and_not_sent_again() {
     assert_eq!(requests(&net, SUBMIT), 0);
 
     let mut stages = Vec::new();
-    let randomness = || Randomness::from_bytes(&[7; Randomness::BYTES]);
     let mut progress = |stage| stages.push(stage);
-    let outcome =
-        client.set_weights(NETUID, &plan, &signer(0), &options(&drand), randomness(), &mut progress).await.unwrap();
-    let WeightsOutcome::Set { block, row, .. } = outcome else { panic!("{outcome:?}") };
+    let answer = set_and_wait(&net, &signer(0), hotkey(3), &options(&drand), WAIT, &mut progress).await.unwrap();
+    let Answer::Sent(WeightsOutcome::Set { block, row, .. }) = answer else { panic!("{answer:?}") };
     assert_eq!(row, check.row);
     assert!(matches!(stages[0], TransactionStage::Submitted { .. }), "{stages:?}");
     assert_eq!(stages.last(), Some(&TransactionStage::Finalized { block }));
 
     // The same again: it is there. Another winner is a wait, known beforehand.
     let again = set(&net, 3).await.unwrap();
-    assert!(
-        matches!(again, WeightsOutcome::AlreadyThere { last_update_block, .. } if last_update_block == block.number)
-    );
+    let Answer::NotSent(WeightsSigning::AlreadyThere { last_update_block, .. }) = again else { panic!("{again:?}") };
+    assert_eq!(last_update_block, block.number);
     change(&net, Hyperparameters { weights_rate_limit: Some(100_000), ..Default::default() });
     net.admin().produce_blocks(2).unwrap();
     let error = set(&net, 2).await.unwrap_err();
@@ -104,13 +122,13 @@ async fn b4_open_weights_are_set_read_back_and_not_sent_again() {
     net.admin().produce_blocks(3).unwrap();
     let old = WeightsOptions { refresh_blocks: Some(1), ..options(&drand) };
     let outcome = set_with(&net, &signer(0), hotkey(3), &old).await.unwrap();
-    assert!(matches!(outcome, WeightsOutcome::Set { .. }), "{outcome:?}");
+    assert!(matches!(outcome, Answer::Sent(WeightsOutcome::Set { .. })), "{outcome:?}");
     assert_eq!(requests(&net, SUBMIT), 2);
 }
 
 async fn commit(net: &DevNet, winner: u8) -> CommittedWeights {
     match set(net, winner).await.unwrap() {
-        WeightsOutcome::Committed(committed) => committed,
+        Answer::Sent(WeightsOutcome::Committed(committed)) => committed,
         other => panic!("{other:?}"),
     }
 }
@@ -133,11 +151,8 @@ async fn sealed_weights_are_committed_revealed_and_confirmed_in_both_models_of_e
             let plan = WeightPlan::winner(hotkey(winner));
             let known = WeightsOptions { committed: Some(&committed), ..options(&drand) };
             let outcome = set_with(&net, &signer(0), hotkey(winner), &known).await.unwrap();
-            let awaited = WeightsOutcome::AwaitingReveal {
-                block: net.admin().finalized_block(),
-                reveal_block: committed.reveal_block,
-            };
-            assert_eq!(outcome, awaited);
+            let (block, reveal_block) = (net.admin().finalized_block(), committed.reveal_block);
+            assert_eq!(outcome, Answer::NotSent(WeightsSigning::AwaitingReveal { block, reveal_block }));
 
             net.admin().produce_until(committed.reveal_block - 1).unwrap();
             let confirmation = confirm(&net, &committed).await;
@@ -290,8 +305,7 @@ async fn b4_weights_whose_answer_is_lost_are_found_and_not_sent_again() {
             let net = with_weights(moving(), commit_reveal);
             net.admin().order(Fault::new(fault.clone()).on(SUBMIT).times(1));
             let outcome = set(&net, 2).await.unwrap_or_else(|error| panic!("{fault:?}: {error}"));
-            let is_done = matches!(outcome, WeightsOutcome::Set { .. } | WeightsOutcome::Committed(_));
-            assert!(is_done, "{fault:?}: {outcome:?}");
+            assert!(matches!(outcome, Answer::Sent(_)), "{fault:?}: {outcome:?}");
             assert_eq!(requests(&net, SUBMIT), 1, "{fault:?}");
         }
     }
@@ -305,7 +319,7 @@ async fn weights_that_never_arrived_are_void_in_the_end_and_can_be_sent_anew() {
         let error = set(&net, 2).await.unwrap_err();
         assert!(matches!(error, ChainError::NotIncluded { .. }), "{fault:?}: {error}");
         assert_eq!((error.class(), requests(&net, SUBMIT)), (ErrorClass::TryAgain, 1));
-        assert!(matches!(set(&net, 2).await, Ok(WeightsOutcome::Set { .. })));
+        assert!(matches!(set(&net, 2).await, Ok(Answer::Sent(WeightsOutcome::Set { .. }))));
     }
 }
 
@@ -335,12 +349,14 @@ async fn an_upgrade_of_the_runtime_under_an_open_connection_is_nothing_special()
     net.admin().upgrade_runtime().unwrap();
     net.admin().produce_blocks(4).unwrap();
     let randomness = Randomness::from_bytes(&[7; Randomness::BYTES]);
-    let outcome = client.set_weights(NETUID, &plan, &signer(0), &options(&drand), randomness, &mut |_| {}).await;
+    let signing = client.sign_weights(NETUID, &plan, &signer(0), &options(&drand), randomness).await.unwrap();
+    let WeightsSigning::Signed(signed) = signing else { panic!("{signing:?}") };
+    let outcome = client.send_weights(&signed, WAIT, &mut |_| {}).await;
     assert!(matches!(outcome, Ok(WeightsOutcome::Set { .. })), "{outcome:?}");
 }
 
 /// Sends weights, and takes the block that holds them back before it is final.
-async fn reorganized(retracted: Retracted) -> (Result<WeightsOutcome, ChainError>, Vec<TransactionStage>, usize) {
+async fn reorganized(retracted: Retracted) -> (Result<Answer, ChainError>, Vec<TransactionStage>, usize) {
     let net = with_weights(DevNetSettings { finality_lag: 3, ..DevNetSettings::default() }, false);
     let (sender, mut receiver) = tokio::sync::mpsc::unbounded_channel();
     let acting = async {
@@ -365,9 +381,7 @@ async fn reorganized(retracted: Retracted) -> (Result<WeightsOutcome, ChainError
     let options = options(&drand);
     let setting = async {
         let mut progress = move |stage| drop(sender.send(stage));
-        let randomness = Randomness::from_bytes(&[7; Randomness::BYTES]);
-        let plan = WeightPlan::winner(hotkey(1));
-        client(&net).set_weights(NETUID, &plan, &signer(0), &options, randomness, &mut progress).await
+        set_and_wait(&net, &signer(0), hotkey(1), &options, WAIT, &mut progress).await
     };
     let (outcome, stages) = tokio::join!(setting, acting);
     (outcome, stages, requests(&net, SUBMIT))
@@ -376,7 +390,7 @@ async fn reorganized(retracted: Retracted) -> (Result<WeightsOutcome, ChainError
 #[tokio::test]
 async fn a_reorganisation_before_finality_is_survived() {
     let (outcome, stages, sent) = reorganized(Retracted::Reincluded).await;
-    let Ok(WeightsOutcome::Set { block, .. }) = outcome else { panic!("{outcome:?}") };
+    let Ok(Answer::Sent(WeightsOutcome::Set { block, .. })) = outcome else { panic!("{outcome:?}") };
     let [
         TransactionStage::Submitted { .. },
         TransactionStage::InBlock { block: first },
@@ -398,14 +412,13 @@ async fn a_chain_that_stands_still_leaves_the_fate_unknown_and_nothing_else_is_s
     let net = with_weights(DevNetSettings::default(), false);
     let drand = drand(&net);
     let wait = TransactionWait { at_most: Duration::from_millis(200), ..WAIT };
-    let short = WeightsOptions { wait, ..options(&drand) };
-    let error = set_with(&net, &signer(0), hotkey(1), &short).await.unwrap_err();
+    let error = set_and_wait(&net, &signer(0), hotkey(1), &options(&drand), wait, &mut |_| {}).await.unwrap_err();
     assert!(matches!(error, ChainError::FateUnknown { .. }), "{error}");
-    let error = set_with(&net, &signer(0), hotkey(1), &short).await.unwrap_err();
+    let error = set(&net, 1).await.unwrap_err();
     assert!(matches!(error, ChainError::InFlight { .. }), "{error}");
     net.admin().produce_blocks(1).unwrap();
-    let outcome = set_with(&net, &signer(0), hotkey(1), &short).await.unwrap();
-    assert!(matches!(outcome, WeightsOutcome::AlreadyThere { .. }), "{outcome:?}");
+    let outcome = set(&net, 1).await.unwrap();
+    assert!(matches!(outcome, Answer::NotSent(WeightsSigning::AlreadyThere { .. })), "{outcome:?}");
     assert_eq!(requests(&net, SUBMIT), 1);
 }
 
@@ -443,5 +456,5 @@ async fn a_wallet_by_bittensors_own_library_sets_weights() {
     let limit = Hyperparameters { weights_rate_limit: Some(0), ..Default::default() };
     change(&net, limit);
     let outcome = set_with(&net, &loaded.signer, hotkey(1), &options(&drand)).await.unwrap();
-    assert!(matches!(outcome, WeightsOutcome::Set { .. }), "{outcome:?}");
+    assert!(matches!(outcome, Answer::Sent(WeightsOutcome::Set { .. })), "{outcome:?}");
 }

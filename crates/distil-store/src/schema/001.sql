@@ -260,6 +260,7 @@ CREATE TABLE weights (
     uid INTEGER NOT NULL,
     block INTEGER NOT NULL,
     weights TEXT NOT NULL,
+    signed TEXT NOT NULL,
     intended_unix_ms INTEGER NOT NULL,
     state TEXT NOT NULL CHECK (state IN ('intended', 'sent', 'confirmed', 'lost')),
     is_pending INTEGER GENERATED ALWAYS AS (CASE WHEN state IN ('intended', 'sent') THEN 1 END) VIRTUAL,

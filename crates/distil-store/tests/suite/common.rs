@@ -195,6 +195,7 @@ pub(crate) fn advance(store: &mut Store, rounds: u64) -> bool {
                 uid: Uid(7),
                 block: at,
                 weights: vec![(Uid(7), 1.0), (Uid(0), 0.0)],
+                signed: serde_json::json!({ "at": at }),
             };
             store.intend_weights(&intention, at * 1000).expect("an intention");
             return true;

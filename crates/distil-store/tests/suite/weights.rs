@@ -15,6 +15,7 @@ fn b4_weights_are_meant_sent_and_confirmed_one_at_a_time() {
         uid: Uid(4),
         block: 60,
         weights: vec![(Uid(4), 1.0), (Uid(0), 0.0)],
+        signed: serde_json::json!({ "hash": "0x1" }),
     };
     // With no king nothing is sent, and never to another one.
     assert!(matches!(store.intend_weights(&intention(None, 1, 10), 1), Err(StoreError::OtherKing { .. })));
@@ -62,6 +63,7 @@ fn weights_are_never_meant_for_a_round_that_is_not_finished() {
         uid: Uid(4),
         block: 100,
         weights: vec![(Uid(4), 1.0)],
+        signed: serde_json::Value::Null,
     };
     assert!(matches!(store.intend_weights(&intention, 1), Err(StoreError::NotFound { .. })));
     store.void_round(round, "", 2).unwrap();

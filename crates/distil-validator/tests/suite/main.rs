@@ -9,6 +9,7 @@ mod killed;
 mod long;
 mod records;
 mod rounds;
+mod sealed;
 mod site;
 mod worker;
 mod world;
@@ -22,7 +23,7 @@ fn main() -> ExitCode {
         act::act(&arguments.collect::<Vec<_>>());
         return ExitCode::SUCCESS;
     }
-    let tests = [rounds::TESTS, records::TESTS, faults::TESTS, killed::TESTS, long::TESTS].concat();
+    let tests = [rounds::TESTS, records::TESTS, faults::TESTS, killed::TESTS, sealed::TESTS, long::TESTS].concat();
     let trials = tests
         .into_iter()
         .map(|(name, test)| {

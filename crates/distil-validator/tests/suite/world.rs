@@ -174,6 +174,19 @@ impl World {
         })
     }
 
+    /// Weights are sealed and revealed in the next epoch: a round or two later.
+    pub(crate) fn sealed() -> Self {
+        Self::new(Hyperparameters {
+            tempo: Some(60),
+            min_allowed_weights: Some(1),
+            weights_rate_limit: Some(0),
+            commit_reveal: Some(true),
+            reveal_period_epochs: Some(1),
+            activity_cutoff: Some(400),
+            ..Hyperparameters::default()
+        })
+    }
+
     /// Gives a miner a new seat.
     pub(crate) fn register(&self, miners: impl IntoIterator<Item = u64>) -> Vec<Uid> {
         let neurons = miners.into_iter().map(|miner| Neuron::miner(hotkey(miner)));
