@@ -30,7 +30,7 @@ pub use settings::{Backoff, ChainSettings};
 pub use signed_weights::{SignedWeights, SignedWeightsFate, WeightsOutcome, WeightsSigning};
 pub use snapshot::{NeuronInfo, Snapshot, SnapshotExpectation, SnapshotRefusal, SubnetParameters};
 pub use transaction::{TransactionStage, TransactionWait};
-pub use weights::{CommittedWeights, WeightsCheck, WeightsOptions, WeightsStep};
+pub use weights::{CommittedWeights, Refresh, WeightsCheck, WeightsOptions, WeightsStep};
 
 use connection::Connection;
 use std::fmt;

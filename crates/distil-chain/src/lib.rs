@@ -60,9 +60,9 @@ mod weights;
 pub use client::{
     Backoff, ChainClient, ChainError, ChainSettings, CommitPlan, Committed, CommittedContent, CommittedWeights,
     ErrorClass, ExistingCommitment, HotkeyCommitments, LostReason, LostWeights, NeuronInfo, PendingCommitment,
-    PendingField, RevealState, SignedWeights, SignedWeightsFate, Snapshot, SnapshotExpectation, SnapshotRefusal,
-    SubnetParameters, TransactionStage, TransactionWait, WeightsCheck, WeightsConfirmation, WeightsOptions,
-    WeightsOutcome, WeightsSigning, WeightsStep,
+    PendingField, Refresh, RevealState, SignedWeights, SignedWeightsFate, Snapshot, SnapshotExpectation,
+    SnapshotRefusal, SubnetParameters, TransactionStage, TransactionWait, WeightsCheck, WeightsConfirmation,
+    WeightsOptions, WeightsOutcome, WeightsSigning, WeightsStep,
 };
 pub use commitments::{
     KEPT_REVEALS, NotEligible, NotOurs, PassedOver, PassedOverReason, RevealedEntry, Submission, parse_commitment,

@@ -64,6 +64,11 @@ pub enum ValidatorError {
 }
 
 impl ValidatorError {
+    /// Whether a repository or a source on the other side is what did not do as it should.
+    pub(crate) fn is_from_outside(&self) -> bool {
+        matches!(self, ValidatorError::Hub(_) | ValidatorError::Checker(_) | ValidatorError::Dataset(_))
+    }
+
     /// Whether another epoch may do better with nothing changed but the world outside.
     pub fn is_transient(&self) -> bool {
         match self {

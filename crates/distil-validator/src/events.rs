@@ -109,6 +109,13 @@ pub enum Event {
         /// What follows.
         outcome: Box<Outcome>,
     },
+    /// A round was given up before it was decided; another one takes its place.
+    RoundVoided {
+        /// The round.
+        round: RoundId,
+        /// Why.
+        reason: String,
+    },
     /// A round's record is on disk.
     RecordWritten {
         /// The round.

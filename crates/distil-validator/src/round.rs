@@ -65,6 +65,7 @@ impl Validator {
             let end = StudentEnd::of(&finished.run.result);
             self.tell(Event::StudentDone { round: plan.id(), miner: student.miner, end });
             done.push(finished);
+            self.keep_weights()?;
         }
         let runs = done.into_iter().map(|finished| finished.run).collect();
         Ok(FinishedRound::new(plan.clone(), positions, runs)?)

@@ -31,7 +31,9 @@ impl Validator {
                     Duration::ZERO
                 }
                 Err(ValidatorError::Stopped) => break,
-                Err(error) if error.is_transient() => {
+                // A source of prompts or a teacher that worked before and says "not for you" today may work tomorrow; a
+                // validator that ends for that stops looking after its weights, too.
+                Err(error) if error.is_transient() || error.is_from_outside() && self.has_had_rounds()? => {
                     failures += 1;
                     let pause = self.pause(&error, failures);
                     self.tell(Event::Failed { problem: error.to_string(), pause });
@@ -42,6 +44,10 @@ impl Validator {
             self.wait(pause);
         }
         Ok(())
+    }
+
+    fn has_had_rounds(&self) -> Result<bool, ValidatorError> {
+        Ok(!self.store.rounds(0, 1)?.is_empty())
     }
 
     fn pause(&self, error: &ValidatorError, failures: u32) -> Duration {

@@ -4,8 +4,8 @@ use crate::events::Event;
 use crate::{Validator, ValidatorError, census};
 use distil_chain::timelock::Randomness;
 use distil_chain::{
-    ChainError, CommittedWeights, ErrorClass, SignedWeights, SignedWeightsFate, WeightPlan, WeightsConfirmation,
-    WeightsOptions, WeightsOutcome, WeightsSigning,
+    ChainError, CommittedWeights, ErrorClass, Refresh, SignedWeights, SignedWeightsFate, WeightPlan,
+    WeightsConfirmation, WeightsOptions, WeightsOutcome, WeightsSigning,
 };
 use distil_scoring::{Weights, WeightsInput, weights};
 use distil_store::{RoundNumber, SentWeights, StoredWeights, WeightsIntention, WeightsKind, WeightsState};
@@ -15,6 +15,8 @@ use std::time::Duration;
 
 /// How soon a raised flag is seen while a transaction is followed.
 const SHORT: Duration = Duration::from_millis(100);
+
+const HOUR_MS: u64 = 3_600_000;
 
 /// Weights whose end is not known.
 enum Unsettled {
@@ -27,6 +29,45 @@ enum Unsettled {
 impl Validator {
     /// Sees to it that the chain holds the weights that follow from the stored king, or comes to.
     pub(crate) fn see_to_weights(&mut self) -> Result<(), ValidatorError> {
+        self.weights(Refresh::Due)
+    }
+
+    /// Whether the king was given no weights yet, and none are on their way to it.
+    pub(crate) fn owes_weights(&self) -> Result<bool, ValidatorError> {
+        let Some(reign) = self.store.king()? else { return Ok(false) };
+        let given = match self.store.pending_weights()? {
+            Some(pending) => Some(pending),
+            None => self.store.last_confirmed_weights()?,
+        };
+        Ok(self.signer.is_some() && given.is_none_or(|given| given.intention.king != reign.king.miner))
+    }
+
+    /// Between the passes of a long round, and while rounds cannot be brought forward: sees that the sitting king's
+    /// weights do not lapse. At most once an hour, since nothing here changes faster.
+    pub(crate) fn keep_weights(&mut self) -> Result<(), ValidatorError> {
+        let now = self.now_ms();
+        if self.weights_kept_ms.is_some_and(|kept| now.saturating_sub(kept) < HOUR_MS) {
+            return Ok(());
+        }
+        // The first time nothing has been in the way for an hour yet.
+        if self.weights_kept_ms.replace(now).is_none() && !self.owes_weights()? {
+            return Ok(());
+        }
+        self.keep_weights_now()
+    }
+
+    /// What is in the way of weights now is told, and is in the way of nothing else.
+    pub(crate) fn keep_weights_now(&mut self) -> Result<(), ValidatorError> {
+        match self.weights(Refresh::Overdue) {
+            Err(error) if error.is_transient() && !matches!(error, ValidatorError::Stopped) => {
+                self.tell(Event::NoWeights { reason: error.to_string() });
+                Ok(())
+            }
+            other => other,
+        }
+    }
+
+    fn weights(&mut self, refresh: Refresh) -> Result<(), ValidatorError> {
         if self.signer.is_none() {
             return Ok(());
         }
@@ -48,6 +89,11 @@ impl Validator {
             }
             Weights::KingFalls { disqualification: out } => {
                 let reason = out.sentence.clone();
+                if self.store.open_round()?.is_some() {
+                    // A round with this king is under way: what it comes to is decided at its end.
+                    self.tell(Event::NoWeights { reason });
+                    return Ok(());
+                }
                 self.disqualify(&out.miner, out.code, out.sentence, out.evidence, snapshot.block)?;
                 let now = self.now_ms();
                 if self.store.vacate(&reason, snapshot.block.number, now)? {
@@ -56,7 +102,7 @@ impl Validator {
                 return Ok(());
             }
         };
-        match self.send(king, uid, snapshot.block, unsettled) {
+        match self.send(king, uid, snapshot.block, unsettled, refresh) {
             // What the chain will never take from this hotkey is for its operator to see to; the round is over all the same.
             Err(ValidatorError::Chain(error)) if error.class() == ErrorClass::Never => {
                 self.tell(Event::NoWeights { reason: error.to_string() });
@@ -73,6 +119,7 @@ impl Validator {
         uid: Uid,
         block: BlockRef,
         unsettled: Option<Unsettled>,
+        refresh: Refresh,
     ) -> Result<(), ValidatorError> {
         if let Some(Unsettled::Signed { pending, signed }) = &unsettled
             && (pending.intention.king, pending.intention.uid) == (king, uid)
@@ -83,7 +130,7 @@ impl Validator {
             let may_be_there = matches!(outcome, Err(ChainError::Pool { .. }));
             return self.sent(pending, outcome, may_be_there);
         }
-        let Some(signed) = self.sign(king, &unsettled)? else { return Ok(()) };
+        let Some(signed) = self.sign(king, &unsettled, refresh)? else { return Ok(()) };
         if let Some(pending) = self.store.pending_weights()? {
             let reason = format!("weights for {king} took their place");
             self.lost(&pending, reason)?;
@@ -110,6 +157,7 @@ impl Validator {
         &mut self,
         king: MinerKey,
         unsettled: &Option<Unsettled>,
+        refresh: Refresh,
     ) -> Result<Option<Box<SignedWeights>>, ValidatorError> {
         let Some(signer) = &self.signer else { return Ok(None) };
         let mut options = WeightsOptions::new(&self.settings.drand);
@@ -120,6 +168,7 @@ impl Validator {
             _ => None,
         };
         options.expected = self.expectation(None)?;
+        options.refresh = refresh;
         let randomness = Randomness::from_system().map_err(ChainError::from)?;
         let (netuid, plan) = (self.settings.profile.netuid, WeightPlan::winner(king.hotkey));
         let signing = self.chain.sign_weights(netuid, &plan, signer, &options, randomness);

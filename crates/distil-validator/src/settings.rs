@@ -8,8 +8,9 @@ use distil_eval::GenerationRules;
 use distil_eval::worker::PassSettings;
 use distil_model::Sampling;
 use distil_scoring::{RoundSettings, Rules};
+use distil_store::NewRound;
 use distil_types::{BlockRef, Revision, SubnetProfile};
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::fmt;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
@@ -67,6 +68,39 @@ impl ValidatorSettings {
             max_new_tokens: self.profile.max_new_tokens,
             continuation: self.continuation.to_string(),
         }
+    }
+
+    /// What a round that begins now is stored with, beside its plan.
+    pub(crate) fn round_document(&self) -> Value {
+        json!({
+            "rules": self.rules,
+            "profile": self.profile,
+            "pass": {
+                "device": self.pass.device.to_string(),
+                "dtype": self.pass.dtype.as_str(),
+                "threads": self.pass.threads,
+                "batch_tokens": self.pass.batch_tokens,
+            },
+            "recorded": self.recorded,
+        })
+    }
+
+    /// The first thing in which a round that was begun before differs from one that would begin now, so that results
+    /// from both would not be comparable. The number of threads changes none, and origins of settings are no settings.
+    pub(crate) fn differs_from(&self, round: &NewRound) -> Option<String> {
+        // Written and read once, as what is stored was.
+        let read = |value: Value| serde_json::from_str(&value.to_string()).unwrap_or(value);
+        let now = (read(json!(self.round_settings())), read(self.round_document()));
+        let then = (read(json!(round.plan.settings())), &round.settings);
+        let mut parts = vec![(&now.0, &then.0, String::new())];
+        parts.extend(["rules", "profile", "pass"].map(|part| (&now.1[part], &then.1[part], format!("{part}."))));
+        parts.into_iter().find_map(|(now, then, prefix)| {
+            let names = now.as_object().into_iter().chain(then.as_object()).flat_map(|object| object.keys());
+            let mut names = names.filter(|name| *name != "threads");
+            let name = names.find(|name| now.get(name) != then.get(name))?;
+            let text = |value: &Value| value.get(name).map_or_else(|| "nothing".to_owned(), Value::to_string);
+            Some(format!("{prefix}{name} was {} and is {}", text(then), text(now)))
+        })
     }
 
     /// How the teacher continues the prompts of a block.

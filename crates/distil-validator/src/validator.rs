@@ -55,6 +55,8 @@ pub struct Validator {
     pub(crate) requirements: Requirements,
     /// The newest snapshot's block, once all that is due there was done by this process.
     settled_block: Option<u64>,
+    /// When weights were last seen to while something was in the way of rounds, or in the middle of one.
+    pub(crate) weights_kept_ms: Option<u64>,
 }
 
 impl fmt::Debug for Validator {
@@ -121,6 +123,7 @@ impl Validator {
             teacher,
             requirements,
             settled_block: None,
+            weights_kept_ms: None,
         })
     }
 
@@ -137,34 +140,63 @@ impl Validator {
     /// What stood in the way. All that was done is in the store, and the next epoch goes on from there.
     pub fn epoch(&mut self) -> Result<EpochEnd, ValidatorError> {
         self.check_stop()?;
-        let end = match self.store.open_round()? {
-            Some(round) => {
-                let (id, results) = (round.id(), round.results.len());
-                self.tell(Event::RoundResumed { round: id, results });
-                self.finish(&round)?;
-                EpochEnd::Round(id)
+        let end = match self.advance() {
+            Ok(end) => end,
+            Err(ValidatorError::Stopped) => return Err(ValidatorError::Stopped),
+            // Whatever is in the way of rounds, a king that sits has its weights.
+            Err(error) => {
+                self.keep_weights()?;
+                return Err(error);
             }
-            None => match self.begin()? {
-                Begun::NotYet { blocks } => {
-                    // What ended between the decision and the weights is made up for.
-                    let newest = self.store.newest_snapshot()?.map(|block| block.number);
-                    if self.settled_block == newest && self.store.rounds_without_record()?.is_empty() {
-                        return Ok(EpochEnd::NotYet { blocks });
-                    }
-                    EpochEnd::NoRound
-                }
-                Begun::NoRound => EpochEnd::NoRound,
-                Begun::Round(round) => {
-                    let id = round.id();
-                    self.finish(&round)?;
-                    EpochEnd::Round(id)
-                }
-            },
         };
+        if let EpochEnd::NotYet { .. } = end {
+            return Ok(end);
+        }
         self.see_to_weights()?;
         self.write_records()?;
         self.settled_block = self.store.newest_snapshot()?.map(|block| block.number);
         Ok(end)
+    }
+
+    /// Brings the subnet's rounds as far as they can be brought now.
+    fn advance(&mut self) -> Result<EpochEnd, ValidatorError> {
+        if let Some(round) = self.store.open_round()? {
+            let id = round.id();
+            if let Some(difference) = self.settings.differs_from(&round.start) {
+                self.void(&round, format!("it was begun under other settings: {difference}"))?;
+            } else {
+                let results = round.results.len();
+                self.tell(Event::RoundResumed { round: id, results });
+                self.finish(&round)?;
+                return Ok(EpochEnd::Round(id));
+            }
+        }
+        if self.owes_weights()? {
+            self.keep_weights_now()?;
+        }
+        match self.begin()? {
+            Begun::NotYet { blocks } => {
+                // What ended between the decision and the weights is made up for.
+                let newest = self.store.newest_snapshot()?.map(|block| block.number);
+                if self.settled_block == newest && self.store.rounds_without_record()?.is_empty() {
+                    return Ok(EpochEnd::NotYet { blocks });
+                }
+                Ok(EpochEnd::NoRound)
+            }
+            Begun::NoRound => Ok(EpochEnd::NoRound),
+            Begun::Round(round) => {
+                let id = round.id();
+                self.finish(&round)?;
+                Ok(EpochEnd::Round(id))
+            }
+        }
+    }
+
+    fn void(&mut self, round: &Round, reason: String) -> Result<(), ValidatorError> {
+        let now = self.now_ms();
+        self.store.void_round(round.number, &reason, now)?;
+        self.tell(Event::RoundVoided { round: round.id(), reason });
+        Ok(())
     }
 
     fn snapshot(&self, expected: SnapshotExpectation) -> Result<Snapshot, ChainError> {
@@ -261,17 +293,7 @@ impl Validator {
 
     fn begin_round(&mut self, plan: RoundPlan) -> Result<Round, ValidatorError> {
         let prompts = self.draw(plan.block())?;
-        let settings = json!({
-            "rules": self.settings.rules,
-            "profile": self.settings.profile,
-            "pass": {
-                "device": self.settings.pass.device.to_string(),
-                "dtype": self.settings.pass.dtype.as_str(),
-                "threads": self.settings.pass.threads,
-                "batch_tokens": self.settings.pass.batch_tokens,
-            },
-            "recorded": self.settings.recorded,
-        });
+        let settings = self.settings.round_document();
         let students =
             plan.students().iter().map(|student| (student.miner, student.role, student.commitment.clone())).collect();
         let (round, block, count) = (plan.id(), plan.block(), prompts.len());
@@ -306,9 +328,7 @@ impl Validator {
             Ok(finished) => finished,
             // The worker is another one now and gives other tokens: what is recorded cannot be gone on with.
             Err(ValidatorError::Store(error @ distil_store::StoreError::Conflict { .. })) => {
-                let now = self.now_ms();
-                self.store.void_round(round.number, &error.to_string(), now)?;
-                return Ok(());
+                return self.void(round, error.to_string());
             }
             Err(error) => return Err(error),
         };

@@ -18,14 +18,26 @@ const MAX_UNREVEALED_COMMITS: usize = 10;
 /// The activity cutoff of a new subnet, for a chain that does not say it.
 const USUAL_ACTIVITY_CUTOFF_BLOCKS: u64 = 5000;
 
+/// When weights that are on the chain already are sent again: so many blocks after the last update. A validator that has
+/// sent none for the whole of the subnet's activity cutoff counts for nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Refresh {
+    /// After half the activity cutoff.
+    #[default]
+    Due,
+    /// After three quarters of it: for who may have other weights soon, and would wait for the rate limit then.
+    Overdue,
+    /// After so many blocks.
+    AfterBlocks(u64),
+}
+
 /// How weights are set.
 #[derive(Debug, Clone)]
 pub struct WeightsOptions<'a> {
     /// Our version of the weights; the chain's is sent where that is higher.
     pub version_key: u64,
-    /// Weights that are on the chain already are sent again once so many blocks have passed since the last update;
-    /// `None`: half the subnet's activity cutoff.
-    pub refresh_blocks: Option<u64>,
+    /// When weights that are on the chain already are sent again.
+    pub refresh: Refresh,
     /// What the metagraph has to be like to be believed; no weights come of one that is not.
     pub expected: SnapshotExpectation,
     /// What was committed last, so that it is not committed again while it waits for its reveal.
@@ -42,7 +54,7 @@ impl<'a> WeightsOptions<'a> {
     pub fn new(drand: &'a DrandNetwork) -> Self {
         WeightsOptions {
             version_key: 0,
-            refresh_blocks: None,
+            refresh: Refresh::Due,
             expected: SnapshotExpectation::default(),
             committed: None,
             drand,
@@ -239,7 +251,11 @@ fn nothing_to_do(
         return ours.row.gives_the_same_as(row).then_some(WeightsStep::AwaitingReveal { reveal_block });
     }
     let cutoff = parameters.activity_cutoff_blocks.map_or(USUAL_ACTIVITY_CUTOFF_BLOCKS, u64::from);
-    let refresh_blocks = options.refresh_blocks.unwrap_or(cutoff / 2);
+    let refresh_blocks = match options.refresh {
+        Refresh::Due => cutoff / 2,
+        Refresh::Overdue => cutoff / 4 * 3,
+        Refresh::AfterBlocks(blocks) => blocks,
+    };
     let is_recent = block.saturating_sub(own.last_update_block) < refresh_blocks;
     (row.gives_the_same_as(on_chain) && is_recent).then_some(WeightsStep::AlreadyThere)
 }

@@ -4,8 +4,8 @@ use crate::chain::{NETUID, WAIT, client, drand, hotkey, requests, signer};
 use crate::weights::{at_rest, with_weights};
 use distil_chain::timelock::Randomness;
 use distil_chain::{
-    ChainError, SignedWeights, SignedWeightsFate, TransactionStage, WeightPlan, WeightsConfirmation, WeightsOptions,
-    WeightsOutcome, WeightsSigning,
+    ChainError, Refresh, SignedWeights, SignedWeightsFate, TransactionStage, WeightPlan, WeightsConfirmation,
+    WeightsOptions, WeightsOutcome, WeightsSigning,
 };
 use distil_devnet::{DevNet, DevNetSettings, EpochModel, Hyperparameters};
 
@@ -185,7 +185,7 @@ async fn the_same_weights_from_before_are_not_taken_for_what_was_signed() {
     client(&net).send_weights(&first, WAIT, &mut |_| {}).await.unwrap();
     net.admin().produce_blocks(10).unwrap();
     let drand = drand(&net);
-    let options = WeightsOptions { refresh_blocks: Some(1), ..WeightsOptions::new(&drand) };
+    let options = WeightsOptions { refresh: Refresh::AfterBlocks(1), ..WeightsOptions::new(&drand) };
     let randomness = Randomness::from_bytes(&[7; Randomness::BYTES]);
     let plan = WeightPlan::winner(hotkey(1));
     let signing = client(&net).sign_weights(NETUID, &plan, &signer(0), &options, randomness).await.unwrap();

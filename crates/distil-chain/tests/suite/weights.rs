@@ -4,7 +4,7 @@ use crate::chain::{NETUID, WAIT, client, drand, hotkey, moving, requests, signer
 use distil_chain::timelock::{DrandNetwork, Randomness};
 use distil_chain::wallet::{HotkeySigner, Passwords, Wallet};
 use distil_chain::{
-    ChainClient, ChainError, CommittedWeights, ErrorClass, LostWeights, SnapshotExpectation, SnapshotRefusal,
+    ChainClient, ChainError, CommittedWeights, ErrorClass, LostWeights, Refresh, SnapshotExpectation, SnapshotRefusal,
     TransactionStage, TransactionWait, WeightPlan, WeightsConfirmation, WeightsError, WeightsOptions, WeightsOutcome,
     WeightsSigning, WeightsStep,
 };
@@ -120,7 +120,7 @@ async fn b4_open_weights_are_set_read_back_and_not_sent_again() {
     // Weights that are old are sent anew although they are there.
     change(&net, Hyperparameters { weights_rate_limit: Some(1), ..Default::default() });
     net.admin().produce_blocks(3).unwrap();
-    let old = WeightsOptions { refresh_blocks: Some(1), ..options(&drand) };
+    let old = WeightsOptions { refresh: Refresh::AfterBlocks(1), ..options(&drand) };
     let outcome = set_with(&net, &signer(0), hotkey(3), &old).await.unwrap();
     assert!(matches!(outcome, Answer::Sent(WeightsOutcome::Set { .. })), "{outcome:?}");
     assert_eq!(requests(&net, SUBMIT), 2);

@@ -11,6 +11,7 @@ mod records;
 mod rounds;
 mod sealed;
 mod site;
+mod standstill;
 mod worker;
 mod world;
 
@@ -23,7 +24,9 @@ fn main() -> ExitCode {
         act::act(&arguments.collect::<Vec<_>>());
         return ExitCode::SUCCESS;
     }
-    let tests = [rounds::TESTS, records::TESTS, faults::TESTS, killed::TESTS, sealed::TESTS, long::TESTS].concat();
+    let tests =
+        [rounds::TESTS, records::TESTS, faults::TESTS, killed::TESTS, sealed::TESTS, standstill::TESTS, long::TESTS]
+            .concat();
     let trials = tests
         .into_iter()
         .map(|(name, test)| {

@@ -20,7 +20,7 @@ pub(crate) const TESTS: &[(&str, fn())] = &[
 
 const SUBMIT: &str = "author_submitExtrinsic";
 
-fn submissions(world: &World) -> usize {
+pub(crate) fn submissions(world: &World) -> usize {
     world.net.admin().requests().iter().filter(|request| request.method == SUBMIT).count()
 }
 
@@ -29,7 +29,7 @@ fn history(world: &World) -> Vec<StoredWeights> {
     StoreReader::open(&world.site.state()).unwrap().weights_history(0, 100).unwrap()
 }
 
-fn all_weight_to(world: &World) -> Vec<Uid> {
+pub(crate) fn all_weight_to(world: &World) -> Vec<Uid> {
     weights_on_chain(world).into_iter().filter(|(_, weight)| *weight > 0).map(|(uid, _)| uid).collect()
 }
 
@@ -63,7 +63,7 @@ fn b4_sealed_weights() {
 }
 
 /// The validator as a program of its own, killed at the events with this name.
-fn start(world: &World, kill_at: &str) -> Child {
+pub(crate) fn start(world: &World, kill_at: &str) -> Child {
     let site = world.root.path().join("site.json");
     std::fs::write(&site, serde_json::to_vec(&world.site).unwrap()).unwrap();
     Command::new(std::env::current_exe().unwrap())

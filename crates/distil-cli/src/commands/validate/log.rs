@@ -35,7 +35,9 @@ impl LogObserver {
 
 impl Observer for LogObserver {
     fn event(&mut self, event: &Event) {
-        if let Event::RoundBegun { round, .. } | Event::RoundResumed { round, .. } = event {
+        if let Event::RoundBegun { round, .. } | Event::RoundResumed { round, .. } | Event::RoundVoided { round, .. } =
+            event
+        {
             self.round = Some(round.to_string());
         }
         let round = self.round();
@@ -78,6 +80,10 @@ impl Observer for LogObserver {
                 }
                 let king = outcome.crown.king().map_or_else(|| "nobody".to_owned(), |king| king.to_string());
                 info!(round, hotkey = "-", king, void = outcome.void.is_some(), "round decided");
+            }
+            Event::RoundVoided { reason, .. } => {
+                let reason = visible(reason).to_string();
+                warn!(round, hotkey = "-", reason, "round given up");
             }
             Event::RecordWritten { folder, .. } => {
                 info!(round, hotkey = "-", folder = %folder.display(), "record written");
