@@ -154,6 +154,8 @@ impl Deref for Snapshot {
 }
 
 const MAX_PATH_BYTES: usize = 1024;
+/// What file systems take as one name.
+const MAX_NAME_BYTES: usize = 255;
 
 /// Holds a path from a listing to what can stand in a URL and below a folder.
 pub(crate) fn check_path(what: &str, path: &str) -> Result<()> {
@@ -163,6 +165,8 @@ pub(crate) fn check_path(what: &str, path: &str) -> Result<()> {
         "holds a control character or a backslash".to_owned()
     } else if path.split('/').any(|part| part.is_empty() || part == "." || part == "..") {
         "has an empty part, `.` or `..`".to_owned()
+    } else if path.split('/').any(|part| part.len() > MAX_NAME_BYTES) {
+        format!("has a name longer than {MAX_NAME_BYTES} bytes, which no file system takes")
     } else {
         return Ok(());
     };

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use futures_util::StreamExt as _;
 use reqwest::header::{self, HeaderMap, HeaderName};
 use reqwest::{Client, Response, StatusCode, redirect};
-use url::Url;
+use url::{Origin, Url};
 
 use crate::settings::{HubSettings, Patience};
 use crate::{HubError, error::Result};
@@ -43,6 +43,8 @@ impl Answer {
 /// Sends requests, with the token for the Hub's own address alone.
 pub(crate) struct Transport {
     client: Client,
+    /// The token as a header, and the only address that it is for.
+    authorization: Option<(Origin, header::HeaderValue)>,
     patience: Patience,
     requests: AtomicU64,
     bytes_received: AtomicU64,
@@ -51,23 +53,27 @@ pub(crate) struct Transport {
 impl Transport {
     pub(crate) fn new(settings: &HubSettings) -> Result<Self> {
         let patience = settings.patience.clone();
-        let mut headers = HeaderMap::new();
-        if let Some(token) = &settings.token {
-            let mut value: header::HeaderValue = format!("Bearer {}", token.expose()).parse().map_err(|_| {
-                HubError::Setting { setting: "HF_TOKEN", reason: "cannot stand in a header".to_owned() }
-            })?;
-            value.set_sensitive(true);
-            headers.insert(header::AUTHORIZATION, value);
-        }
+        let endpoint = Url::parse(&settings.endpoint)
+            .map_err(|error| HubError::Setting { setting: "HF_ENDPOINT", reason: error.to_string() })?;
+        let authorization = match &settings.token {
+            None => None,
+            Some(token) => {
+                let mut value: header::HeaderValue = format!("Bearer {}", token.expose()).parse().map_err(|_| {
+                    HubError::Setting { setting: "HF_TOKEN", reason: "cannot stand in a header".to_owned() }
+                })?;
+                value.set_sensitive(true);
+                Some((endpoint.origin(), value))
+            }
+        };
         let client = Client::builder()
             .user_agent(concat!("distil/", env!("CARGO_PKG_VERSION")))
-            .default_headers(headers)
-            .redirect(redirect::Policy::custom(follow))
+            .redirect(redirect::Policy::none())
             .connect_timeout(patience.connect)
             .read_timeout(patience.silence)
             .build()
             .map_err(|error| HubError::Setting { setting: "HF_ENDPOINT", reason: innermost(&error) })?;
-        Ok(Self { client, patience, requests: AtomicU64::new(0), bytes_received: AtomicU64::new(0) })
+        let (requests, bytes_received) = (AtomicU64::new(0), AtomicU64::new(0));
+        Ok(Self { client, authorization, patience, requests, bytes_received })
     }
 
     pub(crate) fn patience(&self) -> &Patience {
@@ -119,11 +125,7 @@ impl Transport {
     pub(crate) async fn open<'a>(&'a self, request: &Request<'a>) -> Result<Body<'a>> {
         self.requests.fetch_add(1, Ordering::Relaxed);
         let what = request.what;
-        let mut builder = self.client.get(request.url.clone());
-        for (name, value) in &request.headers {
-            builder = builder.header(name, value);
-        }
-        let response = builder.send().await.map_err(|error| self.failed(what, &error, None))?;
+        let response = self.answer(request).await?;
         let status = response.status();
         if !matches!(status, StatusCode::OK | StatusCode::PARTIAL_CONTENT | StatusCode::NOT_MODIFIED) {
             return Err(refusal(what, &response));
@@ -141,15 +143,36 @@ impl Transport {
         })
     }
 
+    /// Sends a request and follows a few redirects. The token is looked at anew for each address: a library that follows
+    /// by itself compares an address with the one before it only, and would hand it to the second of two on one host.
+    async fn answer(&self, request: &Request<'_>) -> Result<Response> {
+        let what = request.what;
+        let mut url = request.url.clone();
+        for _ in 0..=MAX_REDIRECTS {
+            let mut builder = self.client.get(url.clone());
+            for (name, value) in &request.headers {
+                builder = builder.header(name, value);
+            }
+            if let Some((origin, value)) = &self.authorization
+                && url.origin() == *origin
+            {
+                builder = builder.header(header::AUTHORIZATION, value);
+            }
+            let response = builder.send().await.map_err(|error| self.failed(what, &error, None))?;
+            if !matches!(response.status().as_u16(), 301 | 302 | 303 | 307 | 308) {
+                return Ok(response);
+            }
+            url = redirected(&url, &response).map_err(|reason| HubError::bad(what, reason))?;
+        }
+        Err(HubError::bad(what, "redirected too often".to_owned()))
+    }
+
     /// What went wrong below HTTP. `progress` is bytes received and announced of a body under way.
     fn failed(&self, what: &str, error: &reqwest::Error, progress: Option<(u64, u64)>) -> HubError {
         let what = what.to_owned();
         if error.is_timeout() {
             let waited = if error.is_connect() { self.patience.connect } else { self.patience.silence };
             return HubError::Timeout { what, waited };
-        }
-        if error.is_redirect() {
-            return HubError::BadAnswer { what, reason: innermost(error) };
         }
         match progress {
             Some((received, expected)) if received < expected => HubError::CutOff { what, received, expected },
@@ -188,18 +211,19 @@ impl Body<'_> {
     }
 }
 
-/// Follows a few redirects, never from https to http.
-fn follow(attempt: redirect::Attempt<'_>) -> redirect::Action {
-    let was_secure = attempt.previous().last().is_some_and(|url| url.scheme() == "https");
-    if attempt.previous().len() > MAX_REDIRECTS {
-        attempt.error("redirected too often")
-    } else if !matches!(attempt.url().scheme(), "http" | "https") {
-        attempt.error("redirected to what is no web address")
-    } else if was_secure && attempt.url().scheme() != "https" {
-        attempt.error("redirected from https to http")
-    } else {
-        attempt.follow()
+/// Where an answer sends us; never from https to http.
+fn redirected(from: &Url, response: &Response) -> std::result::Result<Url, String> {
+    let location = response.headers().get(header::LOCATION).and_then(|value| value.to_str().ok());
+    let Some(to) = location.and_then(|location| from.join(location).ok()) else {
+        return Err("redirected to no address".to_owned());
+    };
+    if !matches!(to.scheme(), "http" | "https") {
+        return Err("redirected to what is no web address".to_owned());
     }
+    if from.scheme() == "https" && to.scheme() != "https" {
+        return Err("redirected from https to http".to_owned());
+    }
+    Ok(to)
 }
 
 /// An answer that is not what was asked for, as an error.
@@ -300,6 +324,71 @@ mod tests {
         assert_eq!(read_retry_after("999999999", now), Some(Duration::from_secs(86_400)));
         assert_eq!(read_retry_after("soon", now), None);
         assert_eq!(read_retry_after("-1", now), None);
+    }
+
+    /// Answers each request by what its path asks for, and keeps whether it had a token.
+    fn serve(answers: impl Fn(&str) -> String + Send + 'static) -> (String, std::sync::mpsc::Receiver<(String, bool)>) {
+        use std::io::{BufRead as _, BufReader, Write as _};
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = format!("http://{}", listener.local_addr().unwrap());
+        let (sender, received) = std::sync::mpsc::channel();
+        std::thread::spawn(move || {
+            for stream in listener.incoming() {
+                let mut stream = stream.unwrap();
+                let lines: Vec<String> = BufReader::new(&stream)
+                    .lines()
+                    .map(|line| line.unwrap().to_ascii_lowercase())
+                    .take_while(|line| !line.is_empty())
+                    .collect();
+                let path = lines[0].split(' ').nth(1).unwrap().to_owned();
+                let had_token = lines.iter().any(|line| line.starts_with("authorization:"));
+                stream.write_all(answers(&path).as_bytes()).unwrap();
+                if sender.send((path, had_token)).is_err() {
+                    return;
+                }
+            }
+        });
+        (address, received)
+    }
+
+    fn redirect(to: &str) -> String {
+        format!("HTTP/1.1 302 Found\r\nlocation: {to}\r\ncontent-length: 0\r\nconnection: close\r\n\r\n")
+    }
+
+    fn get(address: &str, path: &str) -> Result<Answer> {
+        let mut settings = HubSettings::new(address, std::env::temp_dir()).unwrap();
+        settings.token = Some(crate::Token::new("hf_secret").unwrap());
+        settings.patience.attempts = 1;
+        let transport = Transport::new(&settings).unwrap();
+        let url = Url::parse(address).unwrap().join(path).unwrap();
+        let request = Request { what: "a file", url, headers: Vec::new(), max_body_bytes: 100 };
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(transport.fetch(&request))
+    }
+
+    #[test]
+    fn the_token_goes_to_the_hub_alone_however_often_one_is_sent_on() {
+        let body = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\nconnection: close\r\n\r\nok";
+        // The content network sends on to itself once more.
+        let (network, at_network) = serve(move |path| match path {
+            "/first" => redirect("/second"),
+            _ => body.to_owned(),
+        });
+        let (hub, at_hub) = serve(move |path| match path {
+            "/file" => redirect("/moved"),
+            "/moved" => redirect(&format!("{network}/first")),
+            "/round" => redirect("/round"),
+            "/ftp" => redirect("ftp://example.org/file"),
+            _ => redirect("http://["),
+        });
+        assert_eq!(get(&hub, "/file").unwrap().body, "ok");
+        assert_eq!(at_hub.try_iter().collect::<Vec<_>>(), [("/file".to_owned(), true), ("/moved".to_owned(), true)]);
+        let seen: Vec<_> = at_network.try_iter().collect();
+        assert_eq!(seen, [("/first".to_owned(), false), ("/second".to_owned(), false)]);
+        for (path, problem) in [("/round", "too often"), ("/ftp", "no web address"), ("/bad", "no address")] {
+            let error = get(&hub, path).unwrap_err();
+            assert!(matches!(&error, HubError::BadAnswer { reason, .. } if reason.contains(problem)), "{error}");
+        }
     }
 
     #[test]
