@@ -21,6 +21,12 @@ pub(crate) const MAX_CONFIG_VALUES: usize = 100_000;
 pub(crate) const MAX_LAYERS: u64 = 1024;
 /// No size in a configuration may be above this; the largest real one is a vocabulary of some 262,000.
 pub(crate) const MAX_SIZE: u64 = 1 << 24;
+/// The most values that a token is widened to at once: heads times their dimension, the middle of a feed-forward layer.
+pub(crate) const MAX_WIDTH: u64 = 1 << 18;
+/// The most values of one sequence's state in a Gated DeltaNet layer.
+pub(crate) const MAX_STATE: u64 = 1 << 22;
+/// The most experts of a layer.
+pub(crate) const MAX_EXPERTS: u64 = 1 << 12;
 
 /// The families of models that can be loaded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

@@ -4,8 +4,8 @@ use serde_json::{Map, Value};
 
 use super::fields::{ConfigProblem, Fields, Problems};
 use super::{
-    Architecture, Attention, ConfigParameters, ConfigReading, DeltaNet, FeedForward, Layer, MAX_LAYERS, MAX_SIZE,
-    ModelConfig, Moe,
+    Architecture, Attention, ConfigParameters, ConfigReading, DeltaNet, FeedForward, Layer, MAX_EXPERTS, MAX_LAYERS,
+    MAX_SIZE, MAX_STATE, MAX_WIDTH, ModelConfig, Moe,
 };
 use crate::{expected, text::quoted};
 
@@ -80,11 +80,44 @@ fn parse_model(top: &Fields<'_>, reading: &mut ConfigReading) -> Option<ModelCon
         layers: layers?,
         parameters: ConfigParameters::default(),
     };
+    check_widths(fields, &config)?;
     match expected::count(&config) {
         Some(parameters) => config.parameters = parameters,
         None => return top.note("hidden_size", Some("one of several sizes".to_owned()), "a product within 64 bits"),
     }
     Some(config)
+}
+
+/// As the model loader bounds them: a model of few parameters may still ask for activations that no machine has.
+fn check_widths(fields: &Fields<'_>, config: &ModelConfig) -> Option<()> {
+    let product = |sizes: &[u64]| sizes.iter().fold(1_u64, |product, size| product.saturating_mul(*size));
+    let attention = &config.attention;
+    let mut bounded = vec![
+        ("hidden_size", config.hidden_size, MAX_WIDTH),
+        ("num_attention_heads", product(&[attention.query_heads, attention.head_dim]), MAX_WIDTH),
+    ];
+    if let Some(DeltaNet { key_heads, value_heads, key_dim, value_dim, .. }) = config.delta_net {
+        bounded.push(("linear_num_key_heads", product(&[key_heads, key_dim]), MAX_WIDTH));
+        bounded.push(("linear_num_value_heads", product(&[value_heads, value_dim]), MAX_WIDTH));
+        bounded.push(("linear_key_head_dim", product(&[value_heads, key_dim, value_dim]), MAX_STATE));
+    }
+    for layer in &config.layers {
+        match layer.feed_forward {
+            FeedForward::Dense { intermediate, .. } => bounded.push(("intermediate_size", intermediate, MAX_WIDTH)),
+            FeedForward::Moe(moe) => {
+                let chosen = product(&[moe.experts_per_token, moe.intermediate]);
+                bounded.push(("num_experts", moe.experts, MAX_EXPERTS));
+                bounded.push(("moe_intermediate_size", chosen, MAX_WIDTH));
+                bounded.push(("shared_expert_intermediate_size", moe.shared_intermediate.unwrap_or(1), MAX_WIDTH));
+            }
+        }
+    }
+    match bounded.into_iter().find(|(_, found, limit)| found > limit) {
+        None => Some(()),
+        Some((name, found, limit)) => {
+            fields.wrong(name, format!("a model whose widths are bounded (this one comes to {found}, at most {limit})"))
+        }
+    }
 }
 
 fn parse_attention(fields: &Fields<'_>, architecture: Architecture, hidden_size: Option<u64>) -> Option<Attention> {
@@ -198,8 +231,11 @@ fn parse_layers(fields: &Fields<'_>, architecture: Architecture) -> Option<Vec<L
         return layers.collect();
     }
     let moe = parse_moe(fields, architecture);
-    let step = fields.size_or("decoder_sparse_step", MAX_SIZE, 1);
-    let dense_layers = parse_index_list(fields, "mlp_only_layers");
+    // Qwen3.5 has neither field: there every layer has experts, whatever they say.
+    let (step, dense_layers) = match architecture.is_qwen3_5() {
+        true => (Some(1), Some(Vec::new())),
+        false => (fields.size_or("decoder_sparse_step", MAX_SIZE, 1), parse_index_list(fields, "mlp_only_layers")),
+    };
     let (mixers, step, dense_layers) = (mixers?, step?, dense_layers?);
     let is_dense = |index: u64| dense_layers.contains(&index) || !(index + 1).is_multiple_of(step);
     let any_dense = (0..mixers.len() as u64).any(is_dense);
@@ -251,6 +287,11 @@ fn parse_mixers(fields: &Fields<'_>, architecture: Architecture, num_layers: u64
     let uses_window = architecture != Architecture::Llama && fields.flag("use_sliding_window", false).unwrap_or(false);
     let mut needs_window = false;
     let mixers = match fields.get("layer_types") {
+        // In transformers a Qwen3-MoE has no kinds of layers, and one window for all.
+        _ if architecture == Architecture::Qwen3Moe => {
+            needs_window = uses_window;
+            vec![false; num_layers as usize]
+        }
         Some(Value::Array(names)) if names.len() as u64 != num_layers => {
             let found = format!("a list of {}", names.len());
             return fields.note(
@@ -264,6 +305,9 @@ fn parse_mixers(fields: &Fields<'_>, architecture: Architecture, num_layers: u64
             for name in names {
                 mixers.push(match name.as_str() {
                     Some("full_attention") => false,
+                    Some("sliding_attention") if !is_qwen3_5 && !uses_window => {
+                        return fields.wrong("use_sliding_window", "true, since layer_types has sliding_attention,");
+                    }
                     Some("sliding_attention") if !is_qwen3_5 => {
                         needs_window = true;
                         false

@@ -40,6 +40,11 @@ fn each_field_is_told_of() {
         ("layer_types", json!(["full_attention", "linear_attention"]), &["layer_types", "linear_attention", "llama"]),
         ("intermediate_size", json!(null), &["intermediate_size"]),
         ("rms_norm_eps", json!(-1.0), &["rms_norm_eps"]),
+        ("layer_types", json!(["full_attention", "sliding_attention"]), &["use_sliding_window", "true"]),
+        // Few parameters, and more values for each token than a machine has.
+        ("hidden_size", json!(1 << 19), &["hidden_size", "524288", "262144"]),
+        ("head_dim", json!(1 << 18), &["num_attention_heads", "262144"]),
+        ("intermediate_size", json!(1 << 19), &["intermediate_size", "524288", "262144"]),
     ] {
         must_be_refused(Model::llama().with(field, value), words);
     }
@@ -48,6 +53,11 @@ fn each_field_is_told_of() {
         ("linear_conv_kernel_dim", json!(65), &["linear_conv_kernel_dim", "64"]),
         ("num_experts_per_tok", json!(9), &["num_experts_per_tok", "at most", "8"]),
         ("num_experts", json!(0), &["num_experts"]),
+        ("num_experts", json!(4097), &["num_experts", "4097", "4096"]),
+        ("moe_intermediate_size", json!(1 << 18), &["moe_intermediate_size", "262144"]),
+        ("shared_expert_intermediate_size", json!(1 << 19), &["shared_expert_intermediate_size", "524288"]),
+        ("linear_key_head_dim", json!(1 << 21), &["linear_num_key_heads", "262144"]),
+        ("linear_value_head_dim", json!(1 << 18), &["linear_num_value_heads", "262144"]),
         ("shared_expert_intermediate_size", json!(null), &["shared_expert_intermediate_size"]),
         ("layer_types", json!(["sliding_attention", "full_attention"]), &["layer_types", "sliding_attention"]),
     ] {

@@ -13,6 +13,12 @@ pub(crate) use self::fields::{read_bounded, shorten};
 use crate::error::{ModelError, Result};
 
 const MAX_LAYERS: u64 = 1024;
+/// The most values that a token is widened to at once: heads times their dimension, the middle of a feed-forward layer.
+const MAX_WIDTH: u64 = 1 << 18;
+/// The most values of one sequence's state in a Gated DeltaNet layer.
+const MAX_STATE: u64 = 1 << 22;
+/// The most experts of a layer.
+const MAX_EXPERTS: u64 = 1 << 12;
 
 /// The families of models that can be loaded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -225,6 +231,7 @@ fn parse(
     let rotary = parse_rotary(fields, architecture, attention.head_dim)?;
     let delta_net = if architecture.is_qwen3_5() { Some(parse_delta_net(fields)?) } else { None };
     let layers = parse_layers(fields, architecture)?;
+    check_widths(fields, hidden_size, &attention, delta_net.as_ref(), &layers)?;
     let end_of_sequence = parse_end_of_sequence(&top, fields, generation)?;
     Ok(ModelConfig {
         architecture,
@@ -267,6 +274,49 @@ fn parse_attention(fields: &Fields<'_>, architecture: Architecture, hidden_size:
         query_key_norm: !matches!(architecture, Architecture::Llama | Architecture::Qwen2),
         output_gate: architecture.is_qwen3_5(),
     })
+}
+
+/// A model of few parameters may still ask for activations or states that no machine has, since parameters count only
+/// what a width is multiplied with. All that a token is widened to is bounded, some eight times above real models.
+fn check_widths(
+    fields: &Fields<'_>,
+    hidden_size: usize,
+    attention: &AttentionConfig,
+    delta_net: Option<&DeltaNetConfig>,
+    layers: &[LayerConfig],
+) -> Result<()> {
+    let product = |sizes: &[usize]| sizes.iter().fold(1_u64, |product, size| product.saturating_mul(*size as u64));
+    let mut bounded = vec![
+        ("hidden_size", hidden_size as u64, MAX_WIDTH),
+        ("num_attention_heads", product(&[attention.query_heads, attention.head_dim]), MAX_WIDTH),
+    ];
+    if let Some(DeltaNetConfig { key_heads, value_heads, key_dim, value_dim, .. }) = delta_net {
+        bounded.push(("linear_num_key_heads", product(&[*key_heads, *key_dim]), MAX_WIDTH));
+        bounded.push(("linear_num_value_heads", product(&[*value_heads, *value_dim]), MAX_WIDTH));
+        bounded.push(("linear_key_head_dim", product(&[*value_heads, *key_dim, *value_dim]), MAX_STATE));
+    }
+    for layer in layers {
+        match layer.feed_forward {
+            FeedForwardConfig::Dense { intermediate, .. } => {
+                bounded.push(("intermediate_size", intermediate as u64, MAX_WIDTH));
+            }
+            FeedForwardConfig::Moe(moe) => {
+                let chosen = product(&[moe.experts_per_token, moe.intermediate]);
+                bounded.push(("num_experts", moe.experts as u64, MAX_EXPERTS));
+                bounded.push(("moe_intermediate_size", chosen, MAX_WIDTH));
+                bounded.push((
+                    "shared_expert_intermediate_size",
+                    moe.shared_intermediate.unwrap_or(1) as u64,
+                    MAX_WIDTH,
+                ));
+            }
+        }
+    }
+    match bounded.into_iter().find(|(_, found, limit)| found > limit) {
+        None => Ok(()),
+        Some((name, found, limit)) => Err(fields
+            .error(name, &format!("a model whose widths are bounded: this one comes to {found}, at most {limit}"))),
+    }
 }
 
 fn parse_rotary(fields: &Fields<'_>, architecture: Architecture, head_dim: usize) -> Result<RotaryConfig> {
@@ -371,8 +421,14 @@ fn parse_layers(fields: &Fields<'_>, architecture: Architecture) -> Result<Vec<L
         shared_intermediate: if is_qwen3_5 { Some(fields.size("shared_expert_intermediate_size")?) } else { None },
         normalize: is_qwen3_5 || fields.flag("norm_topk_prob", false)?,
     });
-    let step = fields.optional_size("decoder_sparse_step")?.unwrap_or(1);
-    let dense_layers = parse_index_list(fields, "mlp_only_layers")?;
+    // Qwen3.5 has neither field: there every layer has experts, whatever they say.
+    let (step, dense_layers) = match is_qwen3_5 {
+        true => (1, Vec::new()),
+        false => {
+            let step = fields.optional_size("decoder_sparse_step")?.unwrap_or(1);
+            (step, parse_index_list(fields, "mlp_only_layers")?)
+        }
+    };
     let mut layers = Vec::with_capacity(num_layers);
     for (index, mixer) in mixers.into_iter().enumerate() {
         let is_dense = dense_layers.contains(&(index as u64)) || !(index + 1).is_multiple_of(step);
@@ -405,6 +461,11 @@ fn parse_mixers(fields: &Fields<'_>, architecture: Architecture, num_layers: usi
     };
     let is_qwen3_5 = architecture.is_qwen3_5();
     match fields.get("layer_types") {
+        // In transformers a Qwen3-MoE has no kinds of layers, and one window for all.
+        _ if architecture == Architecture::Qwen3Moe => {
+            let mixer = if uses_window { window()? } else { LayerType::FullAttention };
+            Ok(vec![mixer; num_layers])
+        }
         Some(Value::Array(names)) => {
             if names.len() != num_layers {
                 let reason = format!(
@@ -416,6 +477,9 @@ fn parse_mixers(fields: &Fields<'_>, architecture: Architecture, num_layers: usi
             }
             let parse_name = |name: &Value| match name.as_str() {
                 Some("full_attention") => Ok(LayerType::FullAttention),
+                Some("sliding_attention") if !is_qwen3_5 && !uses_window => {
+                    Err(fields.error("use_sliding_window", "true, since layer_types has sliding_attention"))
+                }
                 Some("sliding_attention") if !is_qwen3_5 => window(),
                 Some("linear_attention") if is_qwen3_5 => Ok(LayerType::LinearAttention),
                 _ => {
