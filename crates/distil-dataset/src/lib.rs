@@ -43,7 +43,7 @@
 //! - [`Sampler::Reference`] does what the validator this project replaces did: CPython's Mersenne Twister and
 //!   `random.sample`, seeded by the block's number.
 //! - **Traffic**: of a parquet file only as much of the footer is read as leads to the row, then the row's page (of a
-//!   small row group, all pages of the text column). A draw of 40 prompts moves at most 200 MB, see
+//!   small row group, all pages of the text column). A draw of 40 prompts moves at most 400 MB, see
 //!   [`BYTES_PER_PROMPT`]; [`DrawTraffic`] tells what it was.
 //! - **Hostile files**: what a file claims is checked before it is believed or allocated: footers of more than 64 MiB
 //!   and pages of more than 64 MiB are refused, and a page is never unpacked beyond the size it promised.
