@@ -76,6 +76,13 @@ fn large_tokenizer() -> String {
     json
 }
 
+/// A tokenizer as large as it may be, of one added token with a field that nobody asks for.
+fn padded_token() -> String {
+    let start = r#"{"model":{"type":"BPE","vocab":{"a":0},"merges":[]},"added_tokens":[{"id":1,"content":"b","x":["#;
+    let values = (MAX_TOKENIZER_BYTES as usize - start.len() - 5) / 2;
+    format!("{start}{}0]}}]}}", "0,".repeat(values))
+}
+
 /// One test, so that no other allocates meanwhile.
 #[test]
 #[allow(clippy::print_stdout)] // the figures
@@ -84,7 +91,7 @@ fn no_repository_makes_a_check_allocate_more_than_a_few_times_the_limit() {
     let teacher = TeacherFacts::read(&FolderRepository::open(&teacher).unwrap()).unwrap();
     let requirements = Requirements::from_profile(&SubnetProfile::sn97()).with_teacher(teacher);
     type Files<'a> = &'a [(&'a str, Vec<u8>)];
-    let parts: [(&str, Files<'_>); 4] = [
+    let parts: [(&str, Files<'_>); 5] = [
         ("configuration", &[("config.json", format!("{{\"a\":[{}0]}}", "0,".repeat(2_000_000)).into_bytes())]),
         (
             "index",
@@ -99,6 +106,7 @@ fn no_repository_makes_a_check_allocate_more_than_a_few_times_the_limit() {
         ),
         ("headers", &[("model.safetensors", many_tensors("")), ("a.safetensors", many_tensors("x"))]),
         ("tokenizer", &[("tokenizer.json", large_tokenizer().into_bytes())]),
+        ("added token", &[("tokenizer.json", padded_token().into_bytes())]),
     ];
     for (name, files) in parts {
         let folder = tempfile::tempdir().unwrap();

@@ -250,6 +250,31 @@ impl<'de> Visitor<'de> for MergeSeed {
     }
 }
 
+/// An added token with its id. Not flattened: serde would then keep the fields nobody asked for, at sixteen times their
+/// size in the file.
+#[derive(serde::Deserialize)]
+struct Numbered {
+    id: u32,
+    content: String,
+    #[serde(default)]
+    single_word: bool,
+    #[serde(default)]
+    lstrip: bool,
+    #[serde(default)]
+    rstrip: bool,
+    #[serde(default)]
+    normalized: bool,
+    #[serde(default)]
+    special: bool,
+}
+
+impl Numbered {
+    fn into_parts(self) -> (u32, AddedToken) {
+        let Self { id, content, single_word, lstrip, rstrip, normalized, special } = self;
+        (id, AddedToken { content, single_word, lstrip, rstrip, normalized, special })
+    }
+}
+
 struct AddedTokensSeed;
 
 seed_by_visitor!(AddedTokensSeed => (BTreeMap<u32, AddedToken>, Vec<String>), deserialize_seq);
@@ -262,15 +287,8 @@ impl<'de> Visitor<'de> for AddedTokensSeed {
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut sequence: A) -> Result<Self::Value, A::Error> {
-        #[derive(serde::Deserialize)]
-        struct Numbered {
-            id: u32,
-            #[serde(flatten)]
-            token: AddedToken,
-        }
-
         let (mut tokens, mut duplicates) = (BTreeMap::new(), Vec::new());
-        while let Some(Numbered { id, token }) = sequence.next_element()? {
+        while let Some((id, token)) = sequence.next_element()?.map(Numbered::into_parts) {
             if tokens.len() == MAX_ADDED_TOKENS {
                 return Err(A::Error::custom(format_args!("there are more than {MAX_ADDED_TOKENS} added tokens")));
             }
