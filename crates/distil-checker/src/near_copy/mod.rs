@@ -25,24 +25,28 @@ const REPORTED: usize = 8;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "comparison", rename_all = "snake_case")]
 pub enum Comparison {
-    /// They have the same tensors.
+    /// They have most of their tensors in common.
     Compared(Box<WeightDistance>),
     /// They do not, so neither is a copy of the other that weights could show.
     NotComparable {
-        /// The first difference.
+        /// How much they do not share, with the first difference.
         reason: String,
     },
 }
 
-/// The distance of two models of the same tensors, and the evidence for what it means.
+/// The distance of two models in the tensors that both have, and the evidence for what it means.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct WeightDistance {
     /// Tensors that a loader uses.
     pub tensors: u64,
     /// Tensors by the kind of their difference; kinds that do not occur are left out.
     pub classes: BTreeMap<DifferenceClass, u64>,
-    /// Elements of all tensors.
+    /// Elements of all tensors, those that only one of the two has included.
     pub parameters: u64,
+    /// Elements of tensors that only one of the two has, or that they have in different shapes. They are in no class: to
+    /// a copy anyone can add tensors that do nothing, such as biases of zeros.
+    #[serde(default)]
+    pub unmatched_parameters: u64,
     /// Elements in rows that are alike.
     pub alike_parameters: u64,
     /// Elements that differ at all.
@@ -89,8 +93,8 @@ pub struct WeightDistance {
 /// # What it can't see
 ///
 /// Weights that were changed strongly on purpose, so that the model computes the same: values times c and output
-/// projections divided by c, permuted neurons or heads, an added layer that does nothing. Those are for the comparison of
-/// what models compute.
+/// projections divided by c, permuted neurons or heads, all matrices padded. Those are for the comparison of what models
+/// compute.
 ///
 /// # Errors
 ///
@@ -102,18 +106,26 @@ pub fn weight_distance(
     threads: NonZeroUsize,
     progress: &mut (dyn FnMut(BytesRead) + Send),
 ) -> Result<Comparison, CheckerError> {
-    let mut pairs = match pairs(one, other) {
-        Ok(pairs) => pairs,
+    let Sides { mut pairs, unmatched_parameters } = match pairs(one, other, rule) {
+        Ok(sides) => sides,
         Err(reason) => return Ok(Comparison::NotComparable { reason }),
     };
     pairs.sort_by(|a, b| b.bytes().cmp(&a.bytes()).then(a.name.cmp(b.name)));
     let progress = Progress::new(pairs.iter().map(Pair::bytes).sum(), progress);
     let measured = parallel::map(threads, &pairs, |pair| pair.measure(rule, &progress))?;
-    Ok(Comparison::Compared(Box::new(sum_up(measured, rule))))
+    Ok(Comparison::Compared(Box::new(sum_up(measured, unmatched_parameters, rule))))
 }
 
-/// The tensors of both models side by side, or why they are not the same.
-fn pairs<'m>(one: &'m LocalModel, other: &'m LocalModel) -> Result<Vec<Pair<'m>>, String> {
+/// The tensors of two models.
+struct Sides<'m> {
+    /// Those that both have in the same shape.
+    pairs: Vec<Pair<'m>>,
+    /// Elements of the others.
+    unmatched_parameters: u64,
+}
+
+/// The tensors of both models side by side, or why too few of them are the same for a near copy.
+fn pairs<'m>(one: &'m LocalModel, other: &'m LocalModel, rule: &NearCopyRule) -> Result<Sides<'m>, String> {
     let by_name = |model: &'m LocalModel| -> BTreeMap<&'m str, &'m LocalTensor> {
         model.tensors().iter().map(|tensor| (tensor.name.as_str(), tensor)).collect()
     };
@@ -124,30 +136,45 @@ fn pairs<'m>(one: &'m LocalModel, other: &'m LocalModel) -> Result<Vec<Pair<'m>>
             tensors.entry(HEAD).or_insert(embedding);
         }
     }
-    let only_in = |these: &BTreeMap<&str, _>, those: &BTreeMap<&str, _>| {
-        these.keys().find(|name| !those.contains_key(*name)).map(|name| name.to_string())
+    let (mut pairs, mut matched, mut unmatched_parameters) = (Vec::with_capacity(first.len()), 0_u64, 0_u64);
+    let mut first_difference = None;
+    let mut differs = |elements: u64, difference: String| {
+        unmatched_parameters = unmatched_parameters.saturating_add(elements);
+        first_difference.get_or_insert(difference);
     };
-    if let Some(name) = only_in(&first, &second).or_else(|| only_in(&second, &first)) {
-        return Err(format!("tensor {name} is in one of them only"));
-    }
-    let mut pairs = Vec::with_capacity(first.len());
-    for (name, a) in first {
-        let b = second[name];
+    for (name, a) in &first {
+        let Some(b) = second.remove(name) else {
+            differs(a.elements(), format!("tensor {name} is in one of them only"));
+            continue;
+        };
         if a.shape != b.shape {
-            return Err(format!("tensor {name} has shape {:?} in one and {:?} in the other", a.shape, b.shape));
+            let shapes = format!("tensor {name} has shape {:?} in one and {:?} in the other", a.shape, b.shape);
+            differs(a.elements().max(b.elements()), shapes);
+            continue;
         }
-        if let Some(tensor) = [a, b].into_iter().find(|tensor| !is_convertible(tensor.dtype)) {
+        if let Some(tensor) = [*a, b].into_iter().find(|tensor| !is_convertible(tensor.dtype)) {
             return Err(format!("tensor {name} has dtype {}, which no loader takes", tensor.dtype));
         }
+        matched = matched.saturating_add(a.elements());
         pairs.push(Pair { name, first: (one, a), second: (other, b) });
     }
-    Ok(pairs)
+    for (name, b) in &second {
+        differs(b.elements(), format!("tensor {name} is in one of them only"));
+    }
+    // Not even if all else were alike; so none of it is read.
+    let share = matched as f64 / matched.saturating_add(unmatched_parameters).max(1) as f64;
+    match first_difference {
+        Some(difference) if share < rule.alike_parameters => {
+            Err(format!("{:.1}% of the parameters are in tensors that both have; {difference}", 100.0 * share))
+        }
+        _ => Ok(Sides { pairs, unmatched_parameters }),
+    }
 }
 
-fn sum_up(mut measured: Vec<Measured>, rule: &NearCopyRule) -> WeightDistance {
+fn sum_up(mut measured: Vec<Measured>, unmatched_parameters: u64, rule: &NearCopyRule) -> WeightDistance {
     // Sums of floating-point numbers depend on their order, so there is one.
     measured.sort_unstable_by(|a, b| a.distance.name.cmp(&b.distance.name));
-    let sum = |part: fn(&TensorDistance) -> u64| measured.iter().map(|tensor| part(&tensor.distance)).sum();
+    let sum = |part: fn(&TensorDistance) -> u64| -> u64 { measured.iter().map(|tensor| part(&tensor.distance)).sum() };
     let mut classes = BTreeMap::new();
     for tensor in &measured {
         *classes.entry(tensor.distance.class).or_insert(0) += 1;
@@ -159,7 +186,8 @@ fn sum_up(mut measured: Vec<Measured>, rule: &NearCopyRule) -> WeightDistance {
     let mut distance = WeightDistance {
         tensors: measured.len() as u64,
         classes,
-        parameters: sum(|tensor| tensor.elements),
+        parameters: sum(|tensor| tensor.elements).saturating_add(unmatched_parameters),
+        unmatched_parameters,
         alike_parameters: sum(|tensor| tensor.alike),
         changed_parameters: sum(|tensor| tensor.changed),
         within_bf16_step: sum(|tensor| tensor.within_bf16_step),

@@ -84,8 +84,12 @@ impl NearCopyRule {
         let share = |part: u64, all: u64| if all == 0 { 0.0 } else { part as f64 / all as f64 };
         let tensors = share(alike, alike + unlike);
         let parameters = share(distance.alike_parameters, distance.parameters);
+        let unmatched = match distance.unmatched_parameters {
+            0 => String::new(),
+            count => format!(", {count} parameters are in tensors that only one of them has"),
+        };
         let shown = format!(
-            "{alike} of {} tensors ({:.1}%) and {:.2}% of the parameters are alike",
+            "{alike} of {} tensors ({:.1}%) and {:.2}% of the parameters are alike{unmatched}",
             alike + unlike,
             100.0 * tensors,
             100.0 * parameters

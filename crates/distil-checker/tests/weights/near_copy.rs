@@ -289,6 +289,25 @@ fn a_tied_head_is_compared_with_a_head_of_its_own() {
 }
 
 #[test]
+fn a7_tensors_that_do_nothing_do_not_hide_a_copy() {
+    let mut copy = with_noise(&student(), 1e-3, Dtype::BF16, |_| true);
+    copy.config["attention_bias"] = true.into();
+    let names: Vec<String> = copy.tensors.keys().cloned().collect();
+    let mut added = 0;
+    for name in names.iter().filter(|name| name.contains(".self_attn.") && name.ends_with("_proj.weight")) {
+        let rows = copy.tensors[name].shape[0];
+        added += rows as u64;
+        let zeros = Tensor { dtype: Dtype::BF16, shape: vec![rows], data: vec![0; 2 * rows] };
+        copy.tensors.insert(name.replace(".weight", ".bias"), zeros);
+    }
+    assert!(added > 0);
+    let found = distance(&copy, &tiny("student-a"));
+    assert_eq!(found.unmatched_parameters, added);
+    assert!(found.verdict.is_near_copy, "{found:?}");
+    assert!(found.verdict.reason.contains(&format!("{added} parameters are in tensors")), "{}", found.verdict.reason);
+}
+
+#[test]
 fn models_of_other_shapes_are_not_comparable() {
     let reason = |one: &Path, other: &Path| match compare(one, other) {
         Comparison::NotComparable { reason } => reason,
