@@ -81,6 +81,13 @@ impl LocalModel {
         let config_path = folder.join(CONFIG_FILE);
         let config = ModelConfig::from_json(&read_bounded(&config_path, MAX_CONFIG_BYTES)?)
             .map_err(|reason| weights_error(&config_path, reason))?;
+        let experts: BTreeMap<String, u64> = expected::parts(&config)
+            .into_iter()
+            .filter_map(|part| match part {
+                Expected::Experts { prefix, experts, .. } => Some((prefix, experts)),
+                Expected::Tensor { .. } => None,
+            })
+            .collect();
         let (paths, weight_map) = find_files(folder)?;
         let mut files = Vec::with_capacity(paths.len());
         let mut stored: BTreeMap<String, LocalTensor> = BTreeMap::new();
@@ -93,9 +100,8 @@ impl LocalModel {
                     return error(format!("tensor {} is in another shard too", quoted(&entry.name)));
                 }
                 let Some(name) = canonical_name(&entry.name) else { continue };
-                for tensor in
-                    take_apart(name, entry, files.len()).map_err(|reason| weights_error(&file.path, reason))?
-                {
+                let tensors = take_apart(name, entry, files.len(), &experts);
+                for tensor in tensors.map_err(|reason| weights_error(&file.path, reason))? {
                     if let Some(twice) = stored.insert(tensor.name.clone(), tensor) {
                         let name = quoted(&twice.name);
                         return error(format!("{name} is stored under two names, one of them {}", quoted(&entry.name)));
@@ -253,8 +259,15 @@ fn open_file(path: PathBuf) -> Result<(WeightFile, SafetensorsHeader), CheckerEr
     Ok((WeightFile { path, size_bytes, file }, header))
 }
 
-/// The tensors that a stored one holds: itself, or the matrices of the experts that are fused in it.
-fn take_apart(name: &str, entry: &TensorEntry, file: usize) -> Result<Vec<LocalTensor>, String> {
+/// The tensors that a stored one holds: itself, or the matrices of the experts that are fused in it; none where the
+/// configuration calls for no experts of that name. `called_for`: those that it calls for, by prefix,
+/// and how many each has.
+fn take_apart(
+    name: &str,
+    entry: &TensorEntry,
+    file: usize,
+    called_for: &BTreeMap<String, u64>,
+) -> Result<Vec<LocalTensor>, String> {
     let dtype = entry.dtype;
     let (experts, matrices): (&str, &[ExpertMatrix]) = match ExpertLayout::of(name) {
         ExpertLayout::FusedGateUp { experts } => (experts, &[ExpertMatrix::Gate, ExpertMatrix::Up]),
@@ -264,15 +277,16 @@ fn take_apart(name: &str, entry: &TensorEntry, file: usize) -> Result<Vec<LocalT
             return Ok(vec![LocalTensor { name: name.to_owned(), dtype, shape, file, file_range }]);
         }
     };
+    let Some(&wanted) = called_for.get(experts) else { return Ok(Vec::new()) };
     let error = |what: String| Err(format!("tensor {} of shape {:?} {what}", quoted(&entry.name), entry.shape));
     let &[count, rows, columns] = entry.shape.as_slice() else {
         return error("should have experts, rows and columns".into());
     };
+    if count != wanted || count > MAX_EXPERTS {
+        return error(format!("should have {wanted} experts, and at most {MAX_EXPERTS}"));
+    }
     if count == 0 {
         return Ok(Vec::new());
-    }
-    if count > MAX_EXPERTS {
-        return error(format!("has more than {MAX_EXPERTS} experts"));
     }
     let parts = matrices.len() as u64;
     if !rows.is_multiple_of(parts) {

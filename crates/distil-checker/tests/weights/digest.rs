@@ -283,3 +283,22 @@ fn a8_digests_commits_and_the_two_kinds_of_digest_cannot_be_taken_for_each_other
     assert!(digest.tensors.iter().all(|tensor| tensor.raw == tensor.bf16 && tensor.dtype == Dtype::BF16));
     assert_ne!(digest.raw, digest.bf16);
 }
+
+#[test]
+fn tensors_of_experts_that_nobody_calls_for_are_no_part_of_the_model() {
+    let folder = fixture("qwen3_5-moe-fused");
+    let mut model = Model::load(&folder);
+    let expected = digest(&folder);
+    let of =
+        |shape: Vec<usize>| Tensor { dtype: Dtype::BF16, data: vec![0; 2 * shape.iter().product::<usize>()], shape };
+    // Of another form than experts have, as many as a header may name, and more than the configuration says.
+    model.tensors.insert("other.mlp.experts.down_proj".into(), of(vec![3, 5]));
+    model.tensors.insert("other.mlp.experts.gate_up_proj".into(), of(vec![65_537, 3, 0]));
+    model.tensors.insert("model.layers.999.mlp.experts.gate_up_proj".into(), of(vec![65_536, 0, 0]));
+    assert_eq!(digest(model.save().path()), expected);
+    let name = "model.language_model.layers.0.mlp.experts.down_proj";
+    let [experts, rows, columns] = model.tensors[name].shape[..] else { panic!("three dimensions") };
+    model.tensors.insert(name.into(), of(vec![experts + 1, rows, columns]));
+    let error = LocalModel::open(model.save().path()).unwrap_err().to_string();
+    assert!(error.contains(name) && error.contains(&format!("should have {experts} experts")), "{error}");
+}
