@@ -256,6 +256,9 @@ fn check_vocabulary(
 }
 
 /// The number of all parameters against the limit and against the Hub's own count.
+/// BF16 has two; a vision tower in F32 fits in as well. All validators bring all challengers' files.
+const MAX_BYTES_PER_PARAMETER: u64 = 3;
+
 fn check_total(
     repository: &dyn Repository,
     requirements: &Requirements,
@@ -273,6 +276,17 @@ fn check_total(
             if is_complete { "" } else { " (more in files whose headers cannot be read)" }
         );
         findings.error(Code::TooManyParameters, message, json!({"total": total, "max": limit}));
+    }
+    let used_bytes =
+        files.iter().filter(|file| file.is_used).fold(0_u64, |sum, file| sum.saturating_add(file.file.size));
+    let max_bytes = limit.saturating_mul(MAX_BYTES_PER_PARAMETER);
+    if used_bytes > max_bytes {
+        let message = format!(
+            "the files that a loader reads have {} bytes, at most {} are fetched ({MAX_BYTES_PER_PARAMETER} for each parameter that is allowed); leave out tensors of F64, I64 and the like",
+            grouped(used_bytes),
+            grouped(max_bytes)
+        );
+        findings.error(Code::UnsupportedDtype, message, json!({"bytes": used_bytes, "max_bytes": max_bytes}));
     }
     let Some(hub_total) = repository.hub_parameter_total().filter(|_| is_complete) else { return };
     let used =
