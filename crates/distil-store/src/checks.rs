@@ -181,7 +181,8 @@ impl StoreReader {
         })
     }
 
-    /// The newest check of every miner.
+    /// The newest check of every miner there ever was, with its report. Long: an epoch asks for
+    /// [`contenders`](StoreReader::contenders).
     ///
     /// # Errors
     ///
@@ -241,8 +242,9 @@ fn read_digests(connection: &Connection, key: &MinerKey) -> rusqlite::Result<Opt
         .optional()
 }
 
-fn check_record(row: &Row<'_>) -> rusqlite::Result<CheckRecord> {
-    let state = match row.get_ref("state")?.as_str()? {
+/// The verdict of a row of `checks`, without what it rests on.
+pub(crate) fn check_state(row: &Row<'_>) -> rusqlite::Result<CheckState> {
+    Ok(match row.get_ref("state")?.as_str()? {
         "passed" => CheckState::Passed,
         "invalid" => CheckState::Invalid { codes: json(row, "codes")?, sentence: row.get("sentence")? },
         _ => CheckState::Waiting {
@@ -250,13 +252,16 @@ fn check_record(row: &Row<'_>) -> rusqlite::Result<CheckRecord> {
             tries: row.get("tries")?,
             not_before_unix_s: row.get("not_before_unix_s")?,
         },
-    };
+    })
+}
+
+fn check_record(row: &Row<'_>) -> rusqlite::Result<CheckRecord> {
     let document = |column: &str| -> rusqlite::Result<Option<Value>> {
         Ok(row.get::<_, Option<crate::sql::Json<Value>>>(column)?.map(|json| json.0))
     };
     Ok(CheckRecord {
         commitment: commitment(row)?,
-        state,
+        state: check_state(row)?,
         report: json(row, "report")?,
         repository: document("repository")?,
         absence_log: document("absence_log")?,

@@ -59,6 +59,7 @@
 
 mod blobs;
 mod checks;
+mod contenders;
 mod digest;
 mod error;
 mod king;
@@ -74,6 +75,7 @@ mod views;
 mod weights;
 
 pub use checks::{CheckRecord, CheckState};
+pub use contenders::Contender;
 pub use digest::{Bf16Digest, RawDigest, RecordDigest, TensorDigests};
 pub use error::StoreError;
 pub use king::{Announcement, King, Reign, ReignEnd};

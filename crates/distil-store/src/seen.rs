@@ -1,7 +1,5 @@
 //! Commitments as they were when they were first seen.
 
-use std::collections::BTreeMap;
-
 use distil_types::{BlockRef, Commitment, Hotkey, MinerKey, Uid};
 use rusqlite::{OptionalExtension as _, Row};
 use serde::{Deserialize, Serialize};
@@ -199,20 +197,6 @@ impl StoreReader {
         })
     }
 
-    /// All of them, by hotkey and block of registration.
-    ///
-    /// # Errors
-    ///
-    /// The file cannot be read.
-    pub fn first_seen_entries(&self) -> Result<BTreeMap<(Hotkey, u64), FirstSeenEntry>, StoreError> {
-        self.read(|connection| {
-            let mut statement = connection.prepare_cached("SELECT * FROM first_entries")?;
-            let rows = statement
-                .query_map([], |row| Ok(((text(row, "hotkey")?, row.get("registration_block")?), first_entry(row)?)))?;
-            Ok(rows.collect::<Result<_, _>>()?)
-        })
-    }
-
     /// The newest snapshot that was recorded.
     ///
     /// # Errors
@@ -225,6 +209,20 @@ impl StoreReader {
                     Ok(BlockRef { number: row.get(0)?, hash: text(row, 1)? })
                 })
                 .optional()?)
+        })
+    }
+
+    /// How many registrations the newest snapshot has; 0 where there is none.
+    ///
+    /// # Errors
+    ///
+    /// The file cannot be read.
+    pub fn registered_count(&self) -> Result<usize, StoreError> {
+        self.read(|connection| {
+            let count = connection
+                .query_row("SELECT miners FROM snapshots ORDER BY block DESC LIMIT 1", [], |row| row.get(0))
+                .optional()?;
+            Ok(count.unwrap_or(0))
         })
     }
 

@@ -211,20 +211,20 @@ impl StoreReader {
         })
     }
 
-    /// What the newest finished round with each miner said of it.
+    /// What the newest finished round with this miner said of it.
     ///
     /// # Errors
     ///
     /// The file cannot be read.
-    pub fn newest_verdicts(&self) -> Result<BTreeMap<MinerKey, (RoundNumber, MinerVerdict)>, StoreError> {
+    pub fn newest_verdict(&self, key: &MinerKey) -> Result<Option<(RoundNumber, MinerVerdict)>, StoreError> {
         self.read(|connection| {
-            let mut statement = connection.prepare_cached(
-                "SELECT verdicts.* FROM verdicts JOIN rounds ON rounds.id = verdicts.round
-                 WHERE rounds.state = 'finished' ORDER BY round",
-            )?;
-            let rows = statement
-                .query_map([], |row| Ok((miner(row)?, (RoundNumber(row.get("round")?), json(row, "verdict")?))))?;
-            Ok(rows.collect::<Result<_, _>>()?)
+            Ok(connection
+                .prepare_cached(
+                    "SELECT round, verdict FROM verdicts JOIN rounds ON rounds.id = verdicts.round
+                     WHERE hotkey = ?1 AND commit_block = ?2 AND rounds.state = 'finished' ORDER BY round DESC LIMIT 1",
+                )?
+                .query_row((Text(key.hotkey), key.commit_block), |row| Ok((RoundNumber(row.get(0)?), json(row, 1)?)))
+                .optional()?)
         })
     }
 

@@ -191,12 +191,9 @@ impl StoreReader {
         self.at_one_moment(|| {
             let king = self.king()?;
             let open = self.open_round()?;
-            let evaluations = self.evaluations()?;
-            let verdicts = self.newest_verdicts()?;
+            let mut contenders = self.contenders()?;
             let last = self.last_finished_round()?;
             let disqualifications = self.disqualifications()?;
-            let checks = self.checks()?;
-            let failures = self.failures()?;
             let open_round = match &open {
                 None => None,
                 Some(round) => Some(RoundProgress {
@@ -214,32 +211,31 @@ impl StoreReader {
                 let crowned = last_round.as_ref().and_then(|summary| summary.crowned);
                 leaderboard(round, crowned)
             });
-            let standing = |key: MinerKey| -> Standing {
-                if let Some(stored) = disqualifications.get(&key) {
-                    return Standing::Disqualified { disqualification: stored.disqualification.clone() };
+            let mut standing = |key: MinerKey| -> Result<Standing, StoreError> {
+                let Some(known) = contenders.remove(&key) else { return Ok(Standing::Unchecked) };
+                if let Some(disqualification) = known.disqualification {
+                    return Ok(Standing::Disqualified { disqualification });
                 }
                 if king.as_ref().is_some_and(|reign| reign.king.miner == key) {
-                    return Standing::King;
+                    return Ok(Standing::King);
                 }
                 if let Some(round) = &open
                     && round.start.plan.students().iter().any(|student| student.miner == key)
                 {
-                    return Standing::InRound { round: round.number, done: round.results.contains_key(&key) };
+                    return Ok(Standing::InRound { round: round.number, done: round.results.contains_key(&key) });
                 }
-                if let Some(evaluation) = evaluations.get(&key) {
-                    let sentence = verdicts.get(&key).map(|(_, verdict)| verdict.sentence.clone());
-                    return Standing::Evaluated { evaluation: *evaluation, sentence };
+                if let Some(evaluation) = known.evaluation {
+                    let sentence = self.newest_verdict(&key)?.map(|(_, verdict)| verdict.sentence);
+                    return Ok(Standing::Evaluated { evaluation, sentence });
                 }
-                match checks.get(&key).map(|check| check.state.clone()) {
+                Ok(match known.check {
                     None => Standing::Unchecked,
                     Some(CheckState::Invalid { codes, sentence }) => Standing::Invalid { codes, sentence },
                     Some(CheckState::Waiting { reason, tries, not_before_unix_s }) => {
                         Standing::Waiting { reason, tries, not_before_unix_s }
                     }
-                    Some(CheckState::Passed) => Standing::Queued {
-                        isolated_failures: failures.get(&key).map_or(0, |failures| failures.len() as u32),
-                    },
-                }
+                    Some(CheckState::Passed) => Standing::Queued { isolated_failures: known.isolated_failures },
+                })
             };
             let mut miners = Vec::new();
             for miner in self.seen_miners()? {
@@ -251,7 +247,7 @@ impl StoreReader {
                     SeenSubmission::Counts { commit_block, commitment } => (
                         Some(commit_block),
                         Some(commitment),
-                        standing(MinerKey { hotkey: miner.hotkey, commit_block }),
+                        standing(MinerKey { hotkey: miner.hotkey, commit_block })?,
                     ),
                 };
                 miners.push(MinerStatus { hotkey: miner.hotkey, uid: miner.uid, commit_block, commitment, standing });

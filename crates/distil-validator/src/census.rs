@@ -3,8 +3,8 @@
 use crate::ValidatorError;
 use distil_chain::{KEPT_REVEALS, NotEligible, RevealedEntry, Snapshot, select_submission};
 use distil_scoring::{CheckVerdict, Miner, Seat};
-use distil_store::{CheckState, FirstSeenEntry, SeenEntry, SeenMiner, SeenSubmission, Store, StoreReader};
-use distil_types::{Commitment, Hotkey, MinerKey};
+use distil_store::{CheckState, Contender, FirstSeenEntry, SeenEntry, SeenMiner, SeenSubmission, Store, StoreReader};
+use distil_types::Hotkey;
 use std::collections::BTreeMap;
 
 /// The seats of a snapshot.
@@ -50,47 +50,41 @@ pub(crate) fn seen(snapshot: &Snapshot, first_seen: &BTreeMap<(Hotkey, u64), Fir
         .collect()
 }
 
-/// All that is known of miners, read once for a plan.
+/// All that is known of those on whom a plan may turn.
 #[derive(Debug)]
 pub(crate) struct Census {
-    /// Everybody who ever had a submission here, each once.
+    /// Everybody with a seat and a submission, and who committed the same as one of them earlier; each once.
     pub(crate) miners: Vec<Miner>,
     /// The stored king, with its seat if it has one.
     pub(crate) king: Option<Miner>,
 }
 
 impl Census {
-    /// Reads what the store knows, with the seats of a snapshot.
+    /// Reads what the store knows, with the seats of the snapshot that was recorded last.
     pub(crate) fn read(store: &StoreReader, seats: &[Seat]) -> Result<Self, ValidatorError> {
         let seat_of: BTreeMap<Hotkey, Seat> = seats.iter().map(|seat| (seat.hotkey, *seat)).collect();
-        let checks = store.checks()?;
-        let disqualifications = store.disqualifications()?;
-        let failures = store.failures()?;
-        let evaluated = store.evaluations()?;
-        let fill = |key: MinerKey, commitment: Commitment| -> Miner {
-            let mut miner = Miner::new(key, commitment);
-            miner.seat = seat_of.get(&key.hotkey).copied();
-            miner.check = match checks.get(&key).map(|check| &check.state) {
-                None => CheckVerdict::NotChecked,
-                Some(CheckState::Passed) => CheckVerdict::Passed,
-                Some(CheckState::Invalid { codes, .. }) => CheckVerdict::Invalid { codes: codes.clone() },
-                Some(CheckState::Waiting { reason, .. }) => CheckVerdict::Waiting { reason: reason.clone() },
-            };
-            miner.disqualification = disqualifications.get(&key).map(|stored| stored.disqualification.clone());
-            miner.failures = failures.get(&key).map_or(0, |failures| failures.len().min(usize::from(u8::MAX)) as u8);
-            miner.evaluation = evaluated.get(&key).copied();
-            miner
+        let with_seat = |contender: Contender| {
+            let seat = seat_of.get(&contender.miner.hotkey).copied();
+            miner(contender, seat)
         };
-        let mut miners: BTreeMap<MinerKey, Miner> = BTreeMap::new();
-        for stored in store.seen_miners()? {
-            if let SeenSubmission::Counts { commit_block, commitment } = stored.submission {
-                let key = MinerKey::new(stored.hotkey, commit_block);
-                miners.entry(key).or_insert_with(|| fill(key, commitment));
-            }
-        }
-        let king = store.king()?.map(|reign| fill(reign.king.miner, reign.king.commitment));
-        Ok(Self { miners: miners.into_values().collect(), king })
+        let miners = store.contenders()?.into_values().map(with_seat).collect();
+        Ok(Self { miners, king: store.contending_king()?.map(with_seat) })
     }
+}
+
+fn miner(contender: Contender, seat: Option<Seat>) -> Miner {
+    let mut miner = Miner::new(contender.miner, contender.commitment);
+    miner.seat = seat;
+    miner.check = match contender.check {
+        None => CheckVerdict::NotChecked,
+        Some(CheckState::Passed) => CheckVerdict::Passed,
+        Some(CheckState::Invalid { codes, .. }) => CheckVerdict::Invalid { codes },
+        Some(CheckState::Waiting { reason, .. }) => CheckVerdict::Waiting { reason },
+    };
+    miner.disqualification = contender.disqualification;
+    miner.failures = u8::try_from(contender.isolated_failures).unwrap_or(u8::MAX);
+    miner.evaluation = contender.evaluation;
+    miner
 }
 
 /// Whether a miner's commitment is one of this registration of its hotkey.
@@ -100,7 +94,12 @@ pub(crate) fn has_seat(miner: &Miner) -> bool {
 
 /// Records a snapshot in the store.
 pub(crate) fn record(store: &mut Store, snapshot: &Snapshot, unix_ms: u64) -> Result<(), ValidatorError> {
-    let first_seen = store.first_seen_entries()?;
+    let mut first_seen = BTreeMap::new();
+    for neuron in &snapshot.neurons {
+        if let Some(entry) = store.first_seen_entry(&neuron.hotkey, neuron.registration_block)? {
+            first_seen.insert((neuron.hotkey, neuron.registration_block), entry);
+        }
+    }
     store.record_seen(snapshot.block, unix_ms, &seen(snapshot, &first_seen))?;
     Ok(())
 }

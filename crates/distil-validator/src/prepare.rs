@@ -5,7 +5,7 @@ use crate::judge::{Case, Judge, Judgement, Looks};
 use crate::models::NotFetched;
 use crate::{Validator, ValidatorError, census, models};
 use distil_checker::IntegrityWatch;
-use distil_scoring::{Attribution, Disqualification, DisqualificationCode, Miner, Standing, standings};
+use distil_scoring::{Attribution, CheckVerdict, Disqualification, DisqualificationCode, Miner, Standing, standings};
 use distil_store::{CheckRecord, CheckState};
 use distil_types::{BlockRef, Commitment, MinerKey};
 use serde_json::{Value, json};
@@ -17,11 +17,14 @@ impl Validator {
         let now_unix_s = now_ms / 1000;
         let mut cases = Vec::new();
         for miner in miners.iter().filter(|miner| census::has_seat(miner) && miner.disqualification.is_none()) {
+            // Reports are long, and nearly all miners have a verdict that lasts.
+            if matches!(miner.check, CheckVerdict::Passed | CheckVerdict::Invalid { .. }) {
+                continue;
+            }
             let stored = self.store.check(&miner.key)?;
             let is_due = match stored.as_ref().map(|check| &check.state) {
-                None => true,
                 Some(CheckState::Waiting { not_before_unix_s, .. }) => *not_before_unix_s <= now_unix_s,
-                Some(CheckState::Passed | CheckState::Invalid { .. }) => false,
+                _ => true,
             };
             if is_due {
                 let looks = stored.map(|check| looks_of(&check)).unwrap_or_default();

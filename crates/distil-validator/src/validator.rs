@@ -205,7 +205,7 @@ impl Validator {
 
     /// What a snapshot has to be like to be believed; `previous_block` only where it has to be a new one.
     pub(crate) fn expectation(&self, previous_block: Option<u64>) -> Result<SnapshotExpectation, ValidatorError> {
-        let registered = self.store.seen_miners()?.iter().filter(|miner| miner.is_registered).count();
+        let registered = self.store.registered_count()?;
         Ok(SnapshotExpectation {
             previous_block,
             previous_neurons: (registered > 0).then_some(registered),

@@ -1,6 +1,7 @@
 //! The store as its users meet it: real files, real processes.
 
 mod common;
+mod contenders;
 mod crash;
 mod files;
 mod legacy;

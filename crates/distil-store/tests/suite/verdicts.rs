@@ -62,9 +62,10 @@ fn b3_the_first_entry_of_a_registration_never_changes() {
     store.record_seen(block(250), 4, &[again]).unwrap();
     let other = store.first_seen_entry(&hotkey(1), 190).unwrap().unwrap();
     assert!(!other.trusted && other.trusted_entry().is_none());
-    assert_eq!(store.first_seen_entries().unwrap().len(), 2);
+    assert_eq!(store.first_seen_entry(&hotkey(1), 95).unwrap(), Some(first), "the first one stays what it was");
     let registered: Vec<bool> = store.seen_miners().unwrap().iter().map(|miner| miner.is_registered).collect();
     assert_eq!(registered, [false, true]);
+    assert_eq!(store.registered_count().unwrap(), 1);
 
     let mut long = seen(2, 100);
     long.oldest_entry.as_mut().unwrap().bytes = vec![0; 1025];

@@ -213,10 +213,14 @@ pub(crate) fn conclusion(state: &Path) -> Value {
         .map(|round| json!([round.block.number, round.state, round.king, round.students]))
         .collect();
     let verdicts: Vec<Value> = store
-        .newest_verdicts()
+        .seen_miners()
         .unwrap()
         .into_iter()
-        .map(|(miner, (round, verdict))| json!([miner, round, verdict.verdict, verdict.kl, verdict.sentence]))
+        .filter_map(|seen| {
+            let miner = seen.miner()?;
+            let (round, verdict) = store.newest_verdict(&miner).unwrap()?;
+            Some(json!([miner, round, verdict.verdict, verdict.kl, verdict.sentence]))
+        })
         .collect();
     let evaluations: Vec<Value> = store
         .evaluations()
