@@ -121,7 +121,16 @@ impl ChainClient {
         };
         let result = match tokio::time::timeout_at(deadline, trying).await {
             Ok(Ok((result, connection))) => {
-                if !result.as_ref().is_err_and(ChainError::breaks_connection) {
+                let breaks = match &result {
+                    Ok(_) => false,
+                    // Between two round blocks there is nothing new, which says nothing against a node that goes on.
+                    // One that stands still, or is behind what was seen before, is left for another.
+                    Err(ChainError::Snapshot(SnapshotRefusal::BlockNotBeyond { block, previous })) => {
+                        block.number < *previous || connection.stands_still()
+                    }
+                    Err(error) => error.breaks_connection(),
+                };
+                if !breaks {
                     *slot = Some(connection);
                 }
                 result

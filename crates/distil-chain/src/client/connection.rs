@@ -1,6 +1,7 @@
 //! One connection to one node, on which nothing is waited for longer than it may take.
 
 use super::{ChainError, ChainSettings, error::shortened};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use subxt::backend::LegacyBackend;
@@ -25,6 +26,16 @@ pub(super) struct Connection {
     pub(super) online: OnlineClient<Config>,
     pub(super) methods: LegacyRpcMethods<RpcConfigFor<Config>>,
     last_failure: LastFailure,
+    idle: Arc<Idle>,
+}
+
+/// Whether the node goes on while it has nothing new to show.
+#[derive(Default)]
+struct Idle {
+    /// The newest final block the last time that there was nothing new.
+    newest_final: AtomicU64,
+    /// It was no newer than the time before.
+    stands_still: AtomicBool,
 }
 
 impl Connection {
@@ -50,12 +61,23 @@ impl Connection {
         let online = OnlineClient::from_backend(backend.into())
             .await
             .map_err(|error| explain(&last_failure, "the genesis block's hash", &error))?;
-        Ok(Connection { online, methods, last_failure })
+        Ok(Connection { online, methods, last_failure, idle: Arc::default() })
     }
 
     /// The error of the request that failed, or, where none did, that its answer cannot be used.
     pub(super) fn explain(&self, what: &'static str, error: &dyn std::error::Error) -> ChainError {
         explain(&self.last_failure, what, error)
+    }
+
+    /// Notes that there is nothing new, with the newest final block that the node has.
+    pub(super) fn nothing_new(&self, newest_final: u64) {
+        let before = self.idle.newest_final.swap(newest_final, Ordering::Relaxed);
+        self.idle.stands_still.store(newest_final <= before, Ordering::Relaxed);
+    }
+
+    /// Whether the node's newest final block was the same the last two times that there was nothing new.
+    pub(super) fn stands_still(&self) -> bool {
+        self.idle.stands_still.load(Ordering::Relaxed)
     }
 
     /// The newest final block.

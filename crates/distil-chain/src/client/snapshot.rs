@@ -177,6 +177,7 @@ impl ChainClient {
     pub async fn snapshot(&self, netuid: NetUid, expected: SnapshotExpectation) -> Result<Snapshot, ChainError> {
         self.read("reading the subnet", move |connection| async move {
             let mut at = connection.at_finalized().await?;
+            let newest_final = at.block_number();
             if let Some(multiple) = expected.block_multiple_of {
                 let wanted = at.block_number() - at.block_number() % multiple;
                 if wanted != at.block_number() {
@@ -184,7 +185,7 @@ impl ChainClient {
                 }
             }
             let block = block_ref(&at);
-            expected.check_block(block)?;
+            expected.check_block(block).inspect_err(|_| connection.nothing_new(newest_final))?;
             let (parameters, neurons) = neurons::read(&connection, &at, netuid).await?;
             expected.check_neurons(netuid, block, &neurons)?;
             let registered: BTreeSet<Hotkey> = neurons.iter().map(|neuron| neuron.hotkey).collect();

@@ -84,6 +84,37 @@ async fn the_round_block_is_the_newest_final_multiple() {
 }
 
 #[tokio::test]
+async fn waiting_for_a_round_block_keeps_the_connection_to_a_node_that_goes_on() {
+    let net = subnet(DevNetSettings::default());
+    net.admin().produce_until(50).unwrap();
+    let client = client(&net);
+    let fifty = SnapshotExpectation { block_multiple_of: NonZeroU64::new(50), ..ANY };
+    client.snapshot(NETUID, fifty).await.unwrap();
+    let connection = || net.admin().requests().last().unwrap().connection;
+    let first = connection();
+    let nothing_new = async |previous| {
+        let expected = SnapshotExpectation { previous_block: Some(previous), ..fifty };
+        let refused = refusal(client.snapshot(NETUID, expected).await.unwrap_err());
+        assert!(matches!(refused, SnapshotRefusal::BlockNotBeyond { .. }), "{refused}");
+    };
+    for block in 60..63 {
+        net.admin().produce_until(block).unwrap();
+        nothing_new(50).await;
+        assert_eq!(connection(), first, "at block {block}");
+    }
+    // It has the same newest block as the last time: this may be a node that has stopped.
+    nothing_new(50).await;
+    client.snapshot(NETUID, fifty).await.unwrap();
+    let second = connection();
+    assert_ne!(second, first);
+    // This node has not even what another one has shown.
+    net.admin().produce_until(64).unwrap();
+    nothing_new(100).await;
+    client.snapshot(NETUID, fifty).await.unwrap();
+    assert_ne!(connection(), second);
+}
+
+#[tokio::test]
 async fn snapshots_that_cannot_be_true_are_refused() {
     let net = subnet(DevNetSettings::default());
     let client = client(&net);
