@@ -12,6 +12,7 @@ use distil_chain::timelock::{BeaconPublicKey, BeaconSecretKey, BeaconSignature};
 use parity_scale_codec::Decode;
 use sha2::{Digest, Sha256};
 use std::collections::BTreeSet;
+use std::ops::Range;
 
 /// The most rounds that one block stores. After a jump in time the newest are stored, and those that something waits for.
 const MAX_ROUNDS_PER_BLOCK: u64 = 600;
@@ -107,18 +108,30 @@ impl BlockExecution<'_> {
         let oldest = drand::OLDEST_STORED_ROUND.get(&self.storage, ());
         let keep_from = newest.saturating_sub(self.beacon.settings.kept_rounds - 1);
         if oldest < keep_from {
-            for key in self.storage.keys(&drand::PULSES.prefix(), None, usize::MAX) {
-                // The round is the last part of the key.
-                let round = key.len().checked_sub(8).and_then(|at| u64::decode(&mut &key[at..]).ok());
-                // What was stored just now for those who wait is there for one block at least.
-                if round.is_some_and(|round| round < keep_from && rounds.binary_search(&round).is_err()) {
-                    self.storage.delete(key);
-                }
-            }
-            drand::OLDEST_STORED_ROUND.put(&mut self.storage, (), &keep_from);
+            self.forget_pulses(oldest..keep_from, &rounds);
+            // What was stored just now for those who wait is there for one block at least.
+            let oldest = rounds.first().map_or(keep_from, |first| keep_from.min(*first));
+            drand::OLDEST_STORED_ROUND.put(&mut self.storage, (), &oldest);
         }
         if !rounds.is_empty() {
             self.deposit(drand::Event::NewPulse { rounds });
+        }
+    }
+
+    /// Deletes these rounds, but for some.
+    fn forget_pulses(&mut self, forgotten: Range<u64>, but: &[u64]) {
+        let is_forgotten = |round: &u64| forgotten.contains(round) && but.binary_search(round).is_err();
+        // There are no more keys than that to look at; as a rule a block is a few rounds beyond the one before.
+        let rounds: Vec<u64> = if forgotten.end - forgotten.start <= self.beacon.settings.kept_rounds {
+            forgotten.clone().filter(is_forgotten).collect()
+        } else {
+            let keys = self.storage.keys(&drand::PULSES.prefix(), None, usize::MAX);
+            // The round is the last part of the key.
+            let round = |key: &Vec<u8>| u64::decode(&mut &key[key.len().checked_sub(8)?..]).ok();
+            keys.iter().filter_map(round).filter(is_forgotten).collect()
+        };
+        for round in rounds {
+            drand::PULSES.remove(&mut self.storage, (round,));
         }
     }
 
