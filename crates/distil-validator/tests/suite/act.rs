@@ -1,5 +1,6 @@
 //! The parts that this program plays when a test starts it.
 
+use crate::resident;
 use crate::site::{Log, Site};
 use crate::worker;
 use distil_store::StoreReader;
@@ -15,6 +16,7 @@ pub(crate) fn act(arguments: &[String]) {
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     match arguments[..] {
         ["worker", folder] => worker::work(Path::new(folder)),
+        [resident::PART, site] => resident::live(Path::new(site)),
         ["validator", site, kill_at] => validate(Path::new(site), kill_at),
         _ => panic!("there is no part {arguments:?}"),
     }

@@ -8,6 +8,7 @@ mod faults;
 mod killed;
 mod long;
 mod records;
+mod resident;
 mod rounds;
 mod sealed;
 mod site;

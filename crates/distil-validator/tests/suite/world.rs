@@ -4,7 +4,7 @@ use crate::site::{NETUID, ROUND_BLOCKS, Site, TEACHER, signer};
 use crate::worker::{VOCABULARY, fault_file};
 use distil_chain::timelock::{self, Randomness};
 use distil_devhub::{DevHub, RepoKind};
-use distil_devnet::{BlockProduction, Command, DevNet, DevNetSettings, Hyperparameters, Neuron};
+use distil_devnet::{BlockProduction, Command, DevNet, DevNetSettings, DrandSettings, Hyperparameters, Neuron};
 use distil_types::{Hotkey, Uid};
 use distil_validator::{EpochEnd, Event, Observer, Stop, Validator};
 use serde_json::{Map, Value, json};
@@ -124,8 +124,13 @@ impl World {
     /// A subnet with this validator in its first seat and nobody else.
     pub(crate) fn new(parameters: Hyperparameters) -> Self {
         let root = tempfile::tempdir().unwrap();
-        let settings =
-            DevNetSettings { production: BlockProduction::OnTransaction, kept_blocks: 300, ..Default::default() };
+        let settings = DevNetSettings {
+            production: BlockProduction::OnTransaction,
+            kept_blocks: 300,
+            // Of some more blocks than are kept.
+            drand: DrandSettings { kept_rounds: 2_000, ..Default::default() },
+            ..Default::default()
+        };
         let net = DevNet::start(settings).unwrap();
         net.admin().register_subnet(NETUID, parameters).unwrap();
         let own = [Neuron::validator(signer().public_key()), Neuron::validator(hotkey(1_000_000))];
