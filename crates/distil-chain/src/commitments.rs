@@ -162,12 +162,24 @@ pub enum NotEligible {
     HistoryTrimmed,
 }
 
+/// The entry that a list begins with, where it can be recognised later: if a list begins with it then, nothing is gone.
+/// It is what [`select_submission`] is given as `earlier_seen` from then on.
+///
+/// `None` for a full list, whose first entry need not be the first that there was, and for a list that has its first
+/// entry a second time: one commitment may have three fields that are revealed in one block, so once the first copy is
+/// gone, and with it what stood between, the list would begin with an equal one. All copies are of that one block, so they
+/// are there when the first is.
+pub fn oldest_for_certain(entries: &[RevealedEntry]) -> Option<&RevealedEntry> {
+    let (oldest, later) = entries.split_first()?;
+    (entries.len() < KEPT_REVEALS && !later.contains(oldest)).then_some(oldest)
+}
+
 /// Which of a hotkey's revealed entries is its submission: the first one at or after the block of its registration that
 /// [`parse_commitment`] takes. Later ones are ignored and listed with the reason.
 ///
-/// `entries` are in the chain's order, the oldest first. `earlier_seen` is the oldest entry that an earlier snapshot had
-/// of this hotkey, as it was stored, if there was one. A full list proves nothing about what was first, unless it still
-/// begins with that entry: otherwise a miner could push its first commitment out and have another one count.
+/// `entries` are in the chain's order, the oldest first. `earlier_seen` is what [`oldest_for_certain`] gave when this
+/// registration's entries were first seen, as it was stored. A full list proves nothing about what was first, unless it
+/// still begins with that entry: otherwise a miner could push its first commitment out and have another one count.
 ///
 /// # Errors
 /// Why no entry counts.
@@ -282,6 +294,28 @@ mod tests {
         // The same text revealed anew is another entry.
         let again = RevealedEntry { reveal_block: 99, ..all[0].clone() };
         assert_eq!(select_submission(ten, 0, Some(&again)), Err(NotEligible::HistoryTrimmed));
+        assert_eq!(oldest_for_certain(nine), Some(&all[0]));
+        assert_eq!((oldest_for_certain(ten), oldest_for_certain(&[])), (None, None));
+    }
+
+    #[test]
+    fn b3_an_entry_that_comes_twice_vouches_for_nothing() {
+        // Three fields of one commitment, then nine others: the first two are pushed out.
+        let (other, first, second) = (entry(20, "other"), entry(20, &text("first")), entry(30, &text("second")));
+        let mut all = vec![other.clone(), first.clone(), other.clone(), second];
+        let counts = |entries: &[RevealedEntry], seen: Option<&RevealedEntry>| {
+            select_submission(entries, 0, seen).map(|submission| submission.commitment.model.to_string())
+        };
+        assert_eq!(oldest_for_certain(&all), None);
+        assert_eq!(counts(&all, None), Ok("alice/first".to_owned()));
+        all.extend((0..8).map(|number| entry(40 + number, "more")));
+        let kept = &all[2..];
+        assert_eq!((kept.len(), &kept[0]), (KEPT_REVEALS, &other));
+        assert_eq!(counts(kept, oldest_for_certain(&all[..4])), Err(NotEligible::HistoryTrimmed));
+        // Taken for the first one, the second copy would have the second commitment count.
+        assert_eq!(counts(kept, Some(&other)), Ok("alice/second".to_owned()));
+        // Other entries that come twice are no trouble.
+        assert_eq!(oldest_for_certain(&[first.clone(), other.clone(), other]), Some(&first));
     }
 
     #[test]
@@ -304,7 +338,32 @@ mod tests {
         proptest::collection::vec(entry, 0..13)
     }
 
+    /// What a hotkey had revealed, block after block: up to three entries in each, and often X-A-X in the first.
+    fn any_reveals() -> impl Strategy<Value = Vec<Vec<RevealedEntry>>> {
+        fn bytes() -> impl Strategy<Value = Vec<u8>> {
+            prop_oneof![Just(b"other".to_vec()), (0..3_u8).prop_map(|number| text(&format!("m{number}")).into_bytes()),]
+        }
+        let fields = || proptest::collection::vec(bytes(), 1..=3);
+        let first = prop_oneof![fields(), (bytes(), bytes()).prop_map(|(x, a)| vec![x.clone(), a, x])];
+        (first, proptest::collection::vec(fields(), 0..9)).prop_map(|(first, later)| {
+            let blocks = [first].into_iter().chain(later).zip(10..);
+            let of_block = |(fields, reveal_block): (Vec<Vec<u8>>, u64)| {
+                fields.into_iter().map(|bytes| RevealedEntry { reveal_block, bytes }).collect()
+            };
+            blocks.map(of_block).collect()
+        })
+    }
+
+    /// The list that the chain has after these reveals.
+    fn kept(reveals: &[Vec<RevealedEntry>]) -> Vec<RevealedEntry> {
+        let mut all = reveals.concat();
+        all.drain(..all.len().saturating_sub(KEPT_REVEALS));
+        all
+    }
+
     proptest! {
+        #![proptest_config(ProptestConfig { cases: 1024, ..ProptestConfig::default() })]
+
         #[test]
         fn any_bytes_are_a_commitment_or_an_error(bytes in proptest::collection::vec(any::<u8>(), 0..900)) {
             if let Err(problem) = parse_commitment(&bytes) {
@@ -342,21 +401,33 @@ mod tests {
             }
         }
 
-        /// Whatever a miner appends, its submission stays what it was, or it has none.
+        /// Whatever a miner has revealed later, its submission stays what it was, or it has none. A list that is not full
+        /// is read alike by those who saw it before and those who did not.
         #[test]
-        fn nothing_that_is_appended_changes_the_submission(
-            before in any_entries(), after in any_entries(), registration in 0..20_u64
+        fn b3_nothing_that_is_revealed_later_changes_the_submission(
+            reveals in any_reveals(), first_look in any::<proptest::sample::Index>(), registration in 0..14_u64
         ) {
-            let seen = before.first().cloned();
-            let Ok(submission) = select_submission(&before, registration, seen.as_ref()) else { return Ok(()) };
-            let mut all = [before, after].concat();
-            all.drain(..all.len().saturating_sub(KEPT_REVEALS));
-            match select_submission(&all, registration, seen.as_ref()) {
-                Ok(later) => {
-                    prop_assert_eq!(later.commitment, submission.commitment);
-                    prop_assert_eq!(later.reveal_block, submission.reveal_block);
+            let before = kept(&reveals[..=first_look.index(reveals.len())]);
+            let seen = oldest_for_certain(&before);
+            let submission = select_submission(&before, registration, seen);
+            for until in first_look.index(reveals.len())..reveals.len() {
+                let all = kept(&reveals[..=until]);
+                let later = select_submission(&all, registration, seen);
+                if all.len() < KEPT_REVEALS {
+                    prop_assert_eq!(&later, &select_submission(&all, registration, None));
                 }
-                Err(reason) => prop_assert_eq!(reason, NotEligible::HistoryTrimmed),
+                match (later, &submission) {
+                    (Ok(later), Ok(submission)) => {
+                        prop_assert_eq!(&later.commitment, &submission.commitment);
+                        prop_assert_eq!(later.reveal_block, submission.reveal_block);
+                    }
+                    (Ok(later), Err(NotEligible::NothingValid { passed_over })) => {
+                        prop_assert!(passed_over.iter().all(|passed| passed.reveal_block < later.reveal_block));
+                    }
+                    (Ok(_), Err(reason)) => prop_assert!(false, "{}", reason),
+                    (Err(NotEligible::HistoryTrimmed), _) => prop_assert!(all.len() == KEPT_REVEALS),
+                    (Err(_), submission) => prop_assert!(submission.is_err()),
+                }
             }
         }
     }

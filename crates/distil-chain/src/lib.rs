@@ -41,7 +41,8 @@
 //!   open or sealed, unless it is there; kept, it can be found again whatever happens ([`ChainClient::find_weights`]).
 //!   [`ChainClient::send_weights`] sends it; [`ChainClient::confirm_weights`] says later what became of sealed weights.
 //!   [`EpochSchedule`] has the arithmetic of epochs.
-//! - [`select_submission`]: which of a miner's revealed entries counts.
+//! - [`select_submission`]: which of a miner's revealed entries counts. [`oldest_for_certain`]: what to remember of them,
+//!   so that a later look can tell whether one is gone.
 //! - [`timelock`]: encryption for a future round of the drand quicknet, in the chain's format.
 //! - [`wallet`]: the keys that Bittensor's tools keep in files, and signatures by a hotkey.
 //!
@@ -65,8 +66,8 @@ pub use client::{
     WeightsOptions, WeightsOutcome, WeightsSigning, WeightsStep,
 };
 pub use commitments::{
-    KEPT_REVEALS, NotEligible, NotOurs, PassedOver, PassedOverReason, RevealedEntry, Submission, parse_commitment,
-    select_submission,
+    KEPT_REVEALS, NotEligible, NotOurs, PassedOver, PassedOverReason, RevealedEntry, Submission, oldest_for_certain,
+    parse_commitment, select_submission,
 };
 pub use epochs::EpochSchedule;
 pub use weights::{WeightPlan, WeightRow, WeightTarget, WeightsError};

@@ -1,7 +1,7 @@
 //! Who takes part: the commitments of a snapshot, and all that the store knows of their miners.
 
 use crate::ValidatorError;
-use distil_chain::{KEPT_REVEALS, NotEligible, RevealedEntry, Snapshot, select_submission};
+use distil_chain::{NotEligible, RevealedEntry, Snapshot, oldest_for_certain, select_submission};
 use distil_scoring::{CheckVerdict, Miner, Seat};
 use distil_store::{CheckState, Contender, FirstSeenEntry, SeenEntry, SeenMiner, SeenSubmission, Store, StoreReader};
 use distil_types::Hotkey;
@@ -43,7 +43,8 @@ pub(crate) fn seen(snapshot: &Snapshot, first_seen: &BTreeMap<(Hotkey, u64), Fir
                 registration_block: neuron.registration_block,
                 uid: neuron.uid,
                 oldest_entry,
-                list_is_full: entries.len() >= KEPT_REVEALS,
+                // An oldest entry that comes twice vouches for nothing either.
+                list_is_full: oldest_for_certain(entries).is_none(),
                 submission,
             }
         })
@@ -108,4 +109,50 @@ pub(crate) fn record(store: &mut Store, snapshot: &Snapshot, unix_ms: u64) -> Re
 fn code(why: &NotEligible) -> String {
     let json = serde_json::to_value(why).unwrap_or_default();
     json["code"].as_str().unwrap_or("none").to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use distil_chain::{NeuronInfo, SubnetParameters};
+    use distil_types::{BlockHash, BlockRef, NetUid, Uid};
+
+    #[test]
+    fn b3_an_oldest_entry_that_comes_twice_is_not_trusted() {
+        let hotkey = Hotkey::from_account_id([1; 32]);
+        let neuron = NeuronInfo {
+            uid: Uid(0),
+            hotkey,
+            coldkey: hotkey,
+            registration_block: 5,
+            validator_permit: false,
+            stake_rao: 0,
+            incentive: 0,
+            last_update_block: 5,
+        };
+        let parameters = SubnetParameters {
+            tempo: 360,
+            min_allowed_weights: 1,
+            weights_version: 0,
+            weights_rate_limit_blocks: 100,
+            activity_cutoff_blocks: None,
+            commit_reveal: false,
+            commit_reveal_period_epochs: 1,
+        };
+        let entry = |text: &str| RevealedEntry { reveal_block: 9, bytes: text.as_bytes().to_vec() };
+        let listed = |texts: &[&str]| {
+            let snapshot = Snapshot {
+                netuid: NetUid(97),
+                block: BlockRef { number: 50, hash: BlockHash::from_bytes([2; 32]) },
+                spec_version: 365,
+                parameters,
+                neurons: vec![neuron],
+                revealed: [(hotkey, texts.iter().map(|text| entry(text)).collect())].into(),
+                pending: BTreeMap::new(),
+            };
+            seen(&snapshot, &BTreeMap::new()).remove(0).list_is_full
+        };
+        assert!(!listed(&["x", "a", "b"]));
+        assert!(listed(&["x", "a", "x"]));
+    }
 }

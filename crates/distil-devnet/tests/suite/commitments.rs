@@ -4,7 +4,7 @@ use crate::client::{
     Client, connect, failed, hotkey, number, open_subnet, raw, seal, set_commitment, settings, stored, stored_as,
     timelocked, with_neurons,
 };
-use distil_chain::timelock;
+use distil_chain::{KEPT_REVEALS, NotEligible, RevealedEntry, oldest_for_certain, select_submission, timelock};
 use distil_devnet::{Command, DevNet};
 use parity_scale_codec::{Decode, Encode};
 use subxt::dynamic::Value;
@@ -126,6 +126,36 @@ async fn the_newest_ten_reveals_are_kept() {
         .collect();
     assert_eq!(texts, (2..12).map(|number| format!("text {number}")).collect::<Vec<_>>());
     assert!(entries.is_sorted_by_key(|(_, block)| *block), "the oldest comes first");
+}
+
+/// A miner that commits X-A-X at once, has X-A pushed out, and would have B count.
+#[tokio::test]
+async fn b3_three_fields_of_one_commitment_do_not_make_room_for_another_submission() {
+    let net = with_neurons(settings(), open_subnet());
+    let client = connect(&net).await;
+    let bob = dev::bob();
+    let model = |name: &str| format!(r#"{{"model":"bob/{name}","revision":"{}"}}"#, "0a".repeat(20));
+    let entries = async || -> Vec<RevealedEntry> {
+        let raw = revealed(&client, &bob).await;
+        raw.into_iter().map(|(bytes, reveal_block)| RevealedEntry { reveal_block, bytes }).collect()
+    };
+    let round = net.admin().drand_round() + 1;
+    let key = net.admin().drand_public_key();
+    let fields = ["x", &model("a"), "x"].map(|text| timelocked(&seal(text.as_bytes(), round, &key), round));
+    set_commitment(&client, &bob, fields.to_vec()).await.events();
+    net.admin().produce_blocks(1).unwrap();
+    let before = entries().await;
+    assert_eq!(before.len(), 3);
+    assert!(before.iter().all(|entry| entry.reveal_block == before[0].reveal_block), "{before:?}");
+    assert_eq!(select_submission(&before, 0, None).unwrap().commitment.model.to_string(), "bob/a");
+
+    for text in [model("b")].into_iter().chain((0..8).map(|number| format!("more {number}"))) {
+        commit_text(&net, &client, &bob, &text).await;
+        net.admin().produce_blocks(1).unwrap();
+    }
+    let after = entries().await;
+    assert_eq!((after.len(), &after[0]), (KEPT_REVEALS, &before[0]), "it begins with the other copy");
+    assert_eq!(select_submission(&after, 0, oldest_for_certain(&before)), Err(NotEligible::HistoryTrimmed));
 }
 
 #[tokio::test]
