@@ -8,6 +8,7 @@ mod conformance;
 mod connection;
 mod error;
 mod existing;
+mod genesis;
 mod neurons;
 mod pending;
 mod reveal;
@@ -24,6 +25,7 @@ pub use commit::{CommitPlan, Committed};
 pub use confirm::{LostWeights, WeightsConfirmation};
 pub use error::{ChainError, ErrorClass};
 pub use existing::{CommittedContent, ExistingCommitment};
+pub use genesis::{FINNEY_GENESIS, TEST_GENESIS};
 pub use pending::{HotkeyCommitments, PendingCommitment, PendingField};
 pub use reveal::{LostReason, RevealState};
 pub use settings::{Backoff, ChainSettings};
@@ -33,8 +35,10 @@ pub use transaction::{TransactionStage, TransactionWait};
 pub use weights::{CommittedWeights, Refresh, WeightsCheck, WeightsOptions, WeightsStep};
 
 use connection::Connection;
+use distil_types::BlockHash;
 use std::fmt;
 use std::future::Future;
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use tokio::sync::Mutex;
 use tokio::time::Instant;
@@ -43,13 +47,16 @@ use tokio::time::Instant;
 ///
 /// It does one operation at a time: others wait. A connection is kept as long as it works. After a timeout or an error
 /// the next try has a fresh connection to the next endpoint. Metadata is that of the block that is worked on, so a
-/// runtime upgrade between two operations is nothing special.
+/// runtime upgrade between two operations is nothing special. All nodes are of one chain: a connection to a node of
+/// another one is refused.
 pub struct ChainClient {
     settings: ChainSettings,
     /// Counts on whenever an endpoint disappoints.
     endpoint: AtomicUsize,
     /// Taken out while it is used, so that an operation that is given up leaves none behind.
     connection: Mutex<Option<Connection>>,
+    /// Which chain it is: the one of the settings, or that of the first connection.
+    genesis: OnceLock<BlockHash>,
 }
 
 impl fmt::Debug for ChainClient {
@@ -65,7 +72,8 @@ impl ChainClient {
     /// [`ChainError::Setting`] for settings that cannot work.
     pub fn new(settings: ChainSettings) -> Result<Self, ChainError> {
         settings.check()?;
-        Ok(ChainClient { settings, endpoint: AtomicUsize::new(0), connection: Mutex::new(None) })
+        let genesis = settings.genesis.map_or_else(OnceLock::new, OnceLock::from);
+        Ok(ChainClient { settings, endpoint: AtomicUsize::new(0), connection: Mutex::new(None), genesis })
     }
 
     /// Does what only reads, with as many tries as are set.
@@ -86,7 +94,9 @@ impl ChainClient {
                 Err(error) => error,
             };
             failures += 1;
-            if !error.is_of_endpoint() || failures >= self.settings.max_attempts {
+            // What chain a node is of does not change, but another node may be of the right one.
+            let is_hopeless = matches!(error, ChainError::OtherChain { .. }) && self.settings.endpoints.len() == 1;
+            if !error.is_of_endpoint() || is_hopeless || failures >= self.settings.max_attempts {
                 return Err(error);
             }
             let pause = self.settings.backoff.pause(failures);
@@ -95,6 +105,18 @@ impl ChainClient {
             }
             tokio::time::sleep(pause).await;
         }
+    }
+
+    /// Connects to the endpoint whose turn it is, and makes sure that it is of the right chain.
+    async fn connect(&self) -> Result<Connection, ChainError> {
+        let at = self.endpoint.load(Ordering::Relaxed) % self.settings.endpoints.len();
+        let connection = Connection::open(&self.settings, &self.settings.endpoints[at]).await?;
+        let found = connection.genesis();
+        let expected = *self.genesis.get_or_init(|| found);
+        if found == expected {
+            return Ok(connection);
+        }
+        Err(ChainError::OtherChain { endpoint: connection::displayed(&self.settings.endpoints[at]), found, expected })
     }
 
     /// One try: over the connection that is there, or over a new one.
@@ -112,10 +134,7 @@ impl ChainClient {
         let trying = async {
             let connection = match kept {
                 Some(connection) => connection,
-                None => {
-                    let at = self.endpoint.load(Ordering::Relaxed) % self.settings.endpoints.len();
-                    Connection::open(&self.settings, &self.settings.endpoints[at]).await?
-                }
+                None => self.connect().await?,
             };
             Ok((work(connection.clone()).await, connection))
         };

@@ -60,10 +60,10 @@ mod weights;
 
 pub use client::{
     Backoff, ChainClient, ChainError, ChainSettings, CommitPlan, Committed, CommittedContent, CommittedWeights,
-    ErrorClass, ExistingCommitment, HotkeyCommitments, LostReason, LostWeights, NeuronInfo, PendingCommitment,
-    PendingField, Refresh, RevealState, SignedWeights, SignedWeightsFate, Snapshot, SnapshotExpectation,
-    SnapshotRefusal, SubnetParameters, TransactionStage, TransactionWait, WeightsCheck, WeightsConfirmation,
-    WeightsOptions, WeightsOutcome, WeightsSigning, WeightsStep,
+    ErrorClass, ExistingCommitment, FINNEY_GENESIS, HotkeyCommitments, LostReason, LostWeights, NeuronInfo,
+    PendingCommitment, PendingField, Refresh, RevealState, SignedWeights, SignedWeightsFate, Snapshot,
+    SnapshotExpectation, SnapshotRefusal, SubnetParameters, TEST_GENESIS, TransactionStage, TransactionWait,
+    WeightsCheck, WeightsConfirmation, WeightsOptions, WeightsOutcome, WeightsSigning, WeightsStep,
 };
 pub use commitments::{
     KEPT_REVEALS, NotEligible, NotOurs, PassedOver, PassedOverReason, RevealedEntry, Submission, oldest_for_certain,

@@ -186,6 +186,10 @@ fn what_the_client_reads_is_as_the_real_chain_has_it() {
     assert_eq!(at.runtime_apis().encode_args(call).unwrap().len(), 2 + 1 + 2 * FIELDS.len());
     check_metagraph(metadata, method.output_ty());
 
+    let address = subxt::dynamic::constant::<u64>("Timestamp", "MinimumPeriod");
+    assert_eq!(at.constants().entry(address).unwrap(), 6_000, "half of a block");
+    known.insert("MinimumPeriod".to_owned());
+
     // What a name in the client's sources can mean: an item of storage that was compared, or one of these.
     known.extend([SUBTENSOR, "SubnetInfoRuntimeApi", "TimelockEncrypted", "TimelockRevealFailed"].map(str::to_owned));
     known.extend(["System", "ExtrinsicFailed", "Unknown", "TooFast"].map(str::to_owned));
@@ -197,6 +201,7 @@ fn what_the_client_reads_is_as_the_real_chain_has_it() {
         include_str!("commit.rs"),
         include_str!("confirm.rs"),
         include_str!("existing.rs"),
+        include_str!("genesis.rs"),
         include_str!("neurons.rs"),
         include_str!("pending.rs"),
         include_str!("schedule.rs"),

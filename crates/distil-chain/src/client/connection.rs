@@ -1,6 +1,7 @@
 //! One connection to one node, on which nothing is waited for longer than it may take.
 
 use super::{ChainError, ChainSettings, error::shortened};
+use distil_types::BlockHash;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -64,6 +65,11 @@ impl Connection {
         Ok(Connection { online, methods, last_failure, idle: Arc::default() })
     }
 
+    /// The hash of block 0, as the node said when the connection was made. Whatever is signed over it names this.
+    pub(super) fn genesis(&self) -> BlockHash {
+        BlockHash::from_bytes(self.online.genesis_hash().0)
+    }
+
     /// The error of the request that failed, or, where none did, that its answer cannot be used.
     pub(super) fn explain(&self, what: &'static str, error: &dyn std::error::Error) -> ChainError {
         explain(&self.last_failure, what, error)
@@ -96,7 +102,7 @@ fn explain(last_failure: &LastFailure, what: &'static str, error: &dyn std::erro
 }
 
 /// Without what may be a password or a key for the node.
-fn displayed(endpoint: &Url) -> String {
+pub(super) fn displayed(endpoint: &Url) -> String {
     let host = endpoint.host_str().unwrap_or_default();
     match endpoint.port() {
         Some(port) => format!("{}://{host}:{port}", endpoint.scheme()),

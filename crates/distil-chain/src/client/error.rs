@@ -3,7 +3,7 @@
 use super::{ExistingCommitment, SnapshotRefusal};
 use crate::timelock::TimelockError;
 use crate::weights::WeightsError;
-use distil_types::{BlockRef, Hotkey, NetUid};
+use distil_types::{BlockHash, BlockRef, Hotkey, NetUid};
 
 /// What to do about an error.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,6 +38,16 @@ pub enum ChainError {
         endpoint: String,
         /// What happened, in the words of the network.
         problem: String,
+    },
+    /// The node is of another chain than the others, or than the settings say.
+    #[error("{endpoint} is a node of another chain: its block 0 is {found}, and that of the right chain is {expected}")]
+    OtherChain {
+        /// The node.
+        endpoint: String,
+        /// The hash of its block 0.
+        found: BlockHash,
+        /// What it should be.
+        expected: BlockHash,
     },
     /// A request was not answered in time.
     #[error("{endpoint} did not answer {request} within {timeout_ms} ms")]
@@ -247,6 +257,7 @@ impl ChainError {
             ChainError::Dispatch { error, .. } if is_limit(error) => ErrorClass::Wait { blocks: USUAL_EPOCH_BLOCKS },
             ChainError::Timelock(TimelockError::NoRandomness(_)) => ErrorClass::TryAgain,
             ChainError::Setting { .. }
+            | ChainError::OtherChain { .. }
             | ChainError::Dispatch { .. }
             | ChainError::UnsupportedMetadata { .. }
             | ChainError::NoSubnet { .. }
@@ -280,7 +291,13 @@ impl ChainError {
 
     /// Whether another endpoint may do better at reading.
     pub(super) fn is_of_endpoint(&self) -> bool {
-        matches!(self, ChainError::Transport { .. } | ChainError::Timeout { .. } | ChainError::Node { .. })
+        matches!(
+            self,
+            ChainError::Transport { .. }
+                | ChainError::Timeout { .. }
+                | ChainError::Node { .. }
+                | ChainError::OtherChain { .. }
+        )
     }
 }
 

@@ -1,6 +1,7 @@
 //! How the client reaches the chain.
 
 use super::ChainError;
+use distil_types::BlockHash;
 use std::time::Duration;
 use url::Url;
 
@@ -10,6 +11,9 @@ pub struct ChainSettings {
     /// Nodes of one chain, as `wss://` or `ws://` addresses, the preferred one first. Over `ws://` whoever is on the way
     /// can change what is read: for a node of one's own.
     pub endpoints: Vec<Url>,
+    /// The hash of the chain's block 0, where it is known: [`FINNEY_GENESIS`](crate::FINNEY_GENESIS) is Bittensor's. A
+    /// node of another chain is refused. `None`: all nodes have to be of the chain of the first one that is reached.
+    pub genesis: Option<BlockHash>,
     /// How long one connection or one request may take.
     pub call_timeout: Duration,
     /// How long an operation may take, with all its requests and tries.
@@ -25,6 +29,7 @@ impl ChainSettings {
     pub fn new(endpoints: Vec<Url>, jitter_seed: u64) -> Self {
         ChainSettings {
             endpoints,
+            genesis: None,
             call_timeout: Duration::from_secs(20),
             overall_deadline: Duration::from_secs(120),
             max_attempts: 6,

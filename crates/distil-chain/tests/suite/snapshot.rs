@@ -1,7 +1,9 @@
 //! Snapshots, and the faults that they survive or name.
 
-use crate::chain::{NETUID, client, client_settings, hotkey, requests, subnet};
-use distil_chain::{ChainClient, ChainError, ErrorClass, Snapshot, SnapshotExpectation, SnapshotRefusal};
+use crate::chain::{NETUID, WAIT, client, client_settings, hotkey, plan, requests, signer, subnet};
+use distil_chain::{
+    ChainClient, ChainError, ChainSettings, ErrorClass, FINNEY_GENESIS, Snapshot, SnapshotExpectation, SnapshotRefusal,
+};
 use distil_devnet::{DevNet, DevNetSettings, Fault, FaultKind, Neuron, NeuronChange};
 use distil_types::{Hotkey, NetUid, Uid};
 use std::num::NonZeroU64;
@@ -228,4 +230,43 @@ async fn more_neurons_than_fit_on_a_page_are_all_there() {
     let seen = snapshot(&net).await;
     assert_eq!(seen.neurons.iter().map(|neuron| neuron.uid.0).collect::<Vec<_>>(), (0..256).collect::<Vec<_>>());
     assert!(seen.neurons[4..].iter().enumerate().all(|(number, neuron)| neuron.stake_rao == number as u64));
+}
+
+#[tokio::test]
+async fn a_node_of_another_chain_is_never_read_nor_signed_for() {
+    let net = subnet(DevNetSettings::default());
+    let other = subnet(DevNetSettings { chain_name: "another one".to_owned(), ..DevNetSettings::default() });
+    let genesis = client(&net).genesis_hash().await.unwrap();
+    let found = client(&other).genesis_hash().await.unwrap();
+    assert_ne!(genesis, found);
+
+    // The second endpoint is not taken for the first, whatever is done.
+    let client = ChainClient::new(client_settings(&[net.endpoint(), other.endpoint()])).unwrap();
+    let seen = client.snapshot(NETUID, ANY).await.unwrap();
+    for fails in [1, 2, 3] {
+        net.admin().order(Fault::new(FaultKind::Drop).on("state_call").times(1));
+        assert_eq!(client.snapshot(NETUID, ANY).await.unwrap(), seen, "{fails}");
+    }
+    drop(net);
+    other.admin().clear_requests();
+    let plan = plan(&other, "alice/qwen-4b", 400);
+    let error = client.commit(NETUID, &plan, &signer(1), WAIT, &mut |_| {}).await.unwrap_err();
+    assert!(error.is_transient() || matches!(error, ChainError::OtherChain { .. }), "{error}");
+    assert_eq!((requests(&other, "system_accountNextIndex"), requests(&other, "author_submitExtrinsic")), (0, 0));
+
+    // A client that is told which chain it is does not take another one in the first place.
+    let settings = ChainSettings { genesis: Some(FINNEY_GENESIS), ..client_settings(&[other.endpoint()]) };
+    other.admin().clear_requests();
+    let error = ChainClient::new(settings).unwrap().snapshot(NETUID, ANY).await.unwrap_err();
+    assert!(matches!(&error, ChainError::OtherChain { found: said, .. } if *said == found), "{error}");
+    assert!(!error.is_transient() && error.to_string().contains(&FINNEY_GENESIS.to_string()), "{error}");
+    assert_eq!(requests(&other, "chain_getBlockHash"), 1, "asking again would not change it");
+}
+
+#[tokio::test]
+async fn the_block_time_is_that_of_the_chain() {
+    let net = subnet(DevNetSettings { block_time_ms: 250, ..DevNetSettings::default() });
+    assert_eq!(client(&net).block_time_ms().await.unwrap(), 250);
+    let net = subnet(DevNetSettings { block_time_ms: 1, ..DevNetSettings::default() });
+    assert!(matches!(client(&net).block_time_ms().await, Err(ChainError::Malformed { .. })));
 }

@@ -7,6 +7,7 @@ mod sending;
 mod signatory;
 
 use std::io::{self, IsTerminal as _, Write};
+use std::time::Duration;
 
 use anyhow::anyhow;
 use distil_chain::{ChainClient, ChainError, CommitPlan};
@@ -17,7 +18,7 @@ use self::page::Document;
 use self::sealing::Sealing;
 use self::signatory::Signatory;
 pub(crate) use self::signatory::open_hotkey;
-use crate::chain::{chain_error, client, runtime};
+use crate::chain::{Conventions, chain_error, client, runtime};
 use crate::commands::check;
 use crate::exit::{CommandError, ExitStatus};
 use crate::output::{OutputError, write_json};
@@ -46,9 +47,9 @@ pub(crate) fn run(
     let signatory = Signatory::find(settings, session.notes)?;
     let report = session.check()?;
     let runtime = runtime()?;
-    let client = client(&settings.network)?;
+    let client = client(&settings.network, None)?;
 
-    let Examined { mut document, sealing, may_pass } =
+    let Examined { mut document, sealing, poll_interval, may_pass } =
         runtime.block_on(session.examine(&client, &signatory, &report))?;
     if settings.dry_run || !document.would_submit {
         session.show(&document, &(document.plan(settings.reveal_after) + &document.answer(settings.dry_run)), out)?;
@@ -70,7 +71,7 @@ pub(crate) fn run(
     // Sealed anew: the questions may have taken their time.
     let plan = sealing.seal(&commitment, settings.reveal_after).map_err(|error| chain_error(error.into()))?;
     describe(&mut document, &plan);
-    let outcome = runtime.block_on(session.send(&client, &plan, &signer))?;
+    let outcome = runtime.block_on(session.send(&client, &plan, &signer, poll_interval))?;
     document.outcome = Some(outcome.clone());
     session.show(&document, &document.result(&outcome), out)?;
     Ok(if outcome.lost.is_some() { ExitStatus::AnswerIsNo } else { ExitStatus::Done })
@@ -87,6 +88,8 @@ struct Session<'a> {
 struct Examined {
     document: Document,
     sealing: Sealing,
+    /// The pause between two looks at the chain.
+    poll_interval: Duration,
     /// What speaks against it may pass.
     may_pass: bool,
 }
@@ -152,8 +155,8 @@ impl Session<'_> {
         report: &CheckReport,
     ) -> Result<Examined, CommandError> {
         let settings = self.settings;
-        let of_chain = async || client.drand_network().await.map_err(chain_error);
-        let sealing = Sealing::new(&settings.network, of_chain).await?;
+        let Conventions { beacon, poll_interval, .. } = Conventions::of(&settings.network, client).await?;
+        let sealing = Sealing::new(beacon);
         let mut document = Document {
             network: settings.network.to_string(),
             netuid: settings.netuid,
@@ -220,7 +223,7 @@ impl Session<'_> {
         }
         document.would_submit = reasons.is_empty();
         document.reason = (!reasons.is_empty()).then(|| reasons.join("; and "));
-        Ok(Examined { document, sealing, may_pass })
+        Ok(Examined { document, sealing, poll_interval, may_pass })
     }
 }
 

@@ -11,7 +11,7 @@ use distil_validator::{EpochEnd, Parts, Stop, Validator, ValidatorError};
 use serde_json::json;
 
 use self::log::LogObserver;
-use crate::chain::{chain_error, client, runtime};
+use crate::chain::{Conventions, chain_error, client, runtime};
 use crate::commands::commit::open_hotkey;
 use crate::exit::{CommandError, ExitStatus};
 use crate::hub::{HubAccess, hub_error};
@@ -32,15 +32,18 @@ pub(crate) fn run(
     log::start(settings.log_format, common);
     let access = HubAccess::default();
     let hub = access.get()?.clone();
-    let client = client(&settings.network)?;
-    let drand = runtime()?.block_on(wiring::drand(&settings.network, &client))?;
+    let asking = client(&settings.network, None)?;
+    let conventions = runtime()?.block_on(Conventions::of(&settings.network, &asking))?;
+    // From here on no other chain is read or signed for.
+    let client = client(&settings.network, Some(conventions.genesis))?;
     let signer = match &settings.signatory {
         Some(signatory) => Some(open_hotkey(&signatory.wallet, &signatory.hotkey, notes)?),
         None => None,
     };
     let source = crate::draw::source(&settings.source, &access, common, notes)?;
     let teacher_revision = wiring::teacher_revision(settings, &hub).map_err(hub_error)?;
-    let store = Store::open(&settings.state).map_err(store_error)?;
+    let mut store = Store::open(&settings.state).map_err(store_error)?;
+    store.bind_subnet(settings.profile.netuid, conventions.genesis).map_err(store_error)?;
     let parts = Parts {
         chain: client,
         hub,
@@ -51,7 +54,7 @@ pub(crate) fn run(
         observer: Box::new(LogObserver::default()),
         stop,
     };
-    let validator = wiring::settings(settings, teacher_revision, source, drand)?;
+    let validator = wiring::settings(settings, teacher_revision, source, conventions)?;
     let mut validator = Validator::new(validator, parts).map_err(validator_error)?;
     if !settings.once {
         validator.run().map_err(validator_error)?;

@@ -1,12 +1,12 @@
 //! Which chain a command speaks to.
 
+use distil_chain::{FINNEY_GENESIS, TEST_GENESIS};
+use distil_types::BlockHash;
+use serde::{Deserialize, Serialize, Serializer};
 use std::fmt;
 use std::str::FromStr;
-use std::time::Duration;
-
-use serde::{Deserialize, Serialize, Serializer};
 use thiserror::Error;
-use url::Url;
+use url::{Host, Url};
 
 /// A chain: one of Bittensor's, a node on this machine, or a node by its address.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
@@ -43,23 +43,28 @@ impl Network {
         }
     }
 
-    /// Whether it is one of Bittensor's own, by its name or by the address of their nodes. What is fixed there, such as
-    /// the key of the randomness beacon, is then never taken from the node.
-    pub(crate) fn is_bittensors(&self) -> bool {
+    /// The hash of the chain's block 0, where the name says which chain it is.
+    pub(crate) fn genesis(&self) -> Option<BlockHash> {
         match self {
-            Self::Finney | Self::Test => true,
-            Self::Local => false,
-            Self::Address(address) => {
-                let host = address.host_str().unwrap_or_default().trim_end_matches('.');
-                host == "opentensor.ai" || host.ends_with(".opentensor.ai")
-            }
+            Self::Finney => Some(FINNEY_GENESIS),
+            Self::Test => Some(TEST_GENESIS),
+            Self::Local | Self::Address(_) => None,
         }
     }
 
-    /// The pause between two looks at the chain: half a block of Bittensor's, less for chains that are run for
-    /// development and may be faster.
-    pub(crate) fn poll_interval(&self) -> Duration {
-        if self.is_bittensors() { Duration::from_secs(6) } else { Duration::from_millis(500) }
+    /// Whether the node is on this machine by its address. Only such a one can be of a chain for development. A name that
+    /// merely leads here does not count: who answers for it can change.
+    pub(crate) fn is_on_this_machine(&self) -> bool {
+        match self {
+            Self::Finney | Self::Test => false,
+            Self::Local => true,
+            Self::Address(address) => match address.host() {
+                Some(Host::Ipv4(host)) => host.is_loopback(),
+                Some(Host::Ipv6(host)) => host.to_canonical().is_loopback(),
+                Some(Host::Domain(host)) => host.trim_end_matches('.') == "localhost",
+                None => false,
+            },
+        }
     }
 }
 
@@ -120,17 +125,21 @@ mod tests {
 
     #[test]
     fn names_and_addresses_lead_to_a_node() {
-        for (text, endpoint, bittensors) in [
-            ("finney", "wss://entrypoint-finney.opentensor.ai/", true),
-            ("test", "wss://test.finney.opentensor.ai/", true),
-            ("local", "ws://127.0.0.1:9944/", false),
-            ("ws://[::1]:9945", "ws://[::1]:9945/", false),
-            ("wss://archive.chain.opentensor.ai:443", "wss://archive.chain.opentensor.ai/", true),
-            ("wss://ENTRYPOINT-finney.opentensor.ai.", "wss://entrypoint-finney.opentensor.ai./", true),
-            ("wss://notopentensor.ai", "wss://notopentensor.ai/", false),
+        for (text, endpoint, is_here) in [
+            ("finney", "wss://entrypoint-finney.opentensor.ai/", false),
+            ("test", "wss://test.finney.opentensor.ai/", false),
+            ("local", "ws://127.0.0.1:9944/", true),
+            ("ws://127.8.9.10:9945", "ws://127.8.9.10:9945/", true),
+            ("ws://[::1]:9945", "ws://[::1]:9945/", true),
+            ("ws://[::ffff:127.0.0.1]:9945", "ws://[::ffff:7f00:1]:9945/", true),
+            ("ws://LOCALHOST.:9945", "ws://localhost.:9945/", true),
+            ("wss://archive.chain.opentensor.ai:443", "wss://archive.chain.opentensor.ai/", false),
+            ("wss://localhost.example.org", "wss://localhost.example.org/", false),
+            ("ws://192.168.0.7:9944", "ws://192.168.0.7:9944/", false),
+            ("ws://[::ffff:10.0.0.1]:9945", "ws://[::ffff:a00:1]:9945/", false),
         ] {
             let network: Network = text.parse().unwrap();
-            assert_eq!((network.endpoint().as_str(), network.is_bittensors()), (endpoint, bittensors), "{text}");
+            assert_eq!((network.endpoint().as_str(), network.is_on_this_machine()), (endpoint, is_here), "{text}");
         }
     }
 

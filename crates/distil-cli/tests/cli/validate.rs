@@ -15,8 +15,13 @@ const NETUID: NetUid = NetUid(97);
 
 /// A chain beyond its first round block, on which the wallet's hotkey is the validator.
 fn chain() -> DevNet {
-    let net = DevNet::start(DevNetSettings { production: BlockProduction::OnDemand, ..DevNetSettings::default() })
-        .expect("a chain on loopback");
+    chain_named("one")
+}
+
+fn chain_named(name: &str) -> DevNet {
+    let production = BlockProduction::OnDemand;
+    let settings = DevNetSettings { production, chain_name: name.to_owned(), ..DevNetSettings::default() };
+    let net = DevNet::start(settings).expect("a chain on loopback");
     net.admin().register_subnet(NETUID, Hyperparameters::default()).expect("a subnet");
     let other = Neuron::miner(Hotkey::from_account_id([1; 32]));
     net.admin().register_neurons(NETUID, [Neuron::validator(miner()), other]).expect("two seats");
@@ -85,6 +90,16 @@ fn what_cannot_work_is_refused_before_anything_is_done() {
     stranger.expect_error(&["no seat"]);
     let nowhere = ended(validate(&place, &hub, "ws://127.0.0.1:9").args(["--once"])).expect_code(3);
     nowhere.expect_error(&["127.0.0.1:9"]);
+}
+
+#[test]
+fn a_state_of_another_chain_is_refused() {
+    let (place, hub, net) = (Place::new(), hub(), chain());
+    ended(validate(&place, &hub, &net.endpoint()).arg("--once")).expect_code(0);
+    let other = chain_named("another");
+    let refused = ended(validate(&place, &hub, &other.endpoint()).arg("--once")).expect_code(2);
+    refused.expect_error(&["subnet 97 of the chain with genesis", "a folder of its own"]);
+    ended(validate(&place, &hub, &net.endpoint()).arg("--once")).expect_code(0);
 }
 
 #[test]

@@ -24,9 +24,10 @@ impl Session<'_> {
         client: &ChainClient,
         plan: &CommitPlan,
         signer: &HotkeySigner,
+        poll_interval: Duration,
     ) -> Result<Outcome, CommandError> {
         let settings = self.settings;
-        let wait = TransactionWait { poll_interval: settings.network.poll_interval(), at_most: FOLLOW_AT_MOST };
+        let wait = TransactionWait { poll_interval, at_most: FOLLOW_AT_MOST };
         let mut in_block = None;
         let (common, notes) = (self.common, &mut *self.notes);
         let mut progress = |stage| {

@@ -4,8 +4,7 @@ use std::num::NonZeroUsize;
 use std::time::{Duration, SystemTime};
 
 use anyhow::Context as _;
-use distil_chain::timelock::DrandNetwork;
-use distil_chain::{ChainClient, TransactionWait};
+use distil_chain::TransactionWait;
 use distil_dataset::PromptSource;
 use distil_eval::worker::{ComputeDevice, PassSettings, Worker, WorkerCommand, WorkerLimits};
 use distil_hub::{Hub, HubError, RepoKind};
@@ -14,10 +13,10 @@ use distil_types::Revision;
 use distil_validator::{Continuation, Stop, ValidatorSettings};
 use serde_json::{Map, Value, json};
 
-use crate::chain::chain_error;
+use crate::chain::Conventions;
 use crate::compute::dtype;
 use crate::exit::CommandError;
-use crate::settings::{DeviceChoice, DtypeChoice, Network, SettingLine, Threads, Validate};
+use crate::settings::{DeviceChoice, DtypeChoice, SettingLine, Threads, Validate};
 
 /// Settings that name places or people's wallets: they are not for records.
 const PRIVATE: [&str; 7] = ["wallet", "hotkey", "wallet-path", "state", "cache", "worker", "network"];
@@ -44,14 +43,6 @@ pub(crate) fn stop_on_signals(stop: &Stop) -> Result<(), CommandError> {
         }
     });
     Ok(())
-}
-
-/// The beacon of a network. On Bittensor's own nobody is asked for it.
-pub(crate) async fn drand(network: &Network, client: &ChainClient) -> Result<DrandNetwork, CommandError> {
-    if network.is_bittensors() {
-        return Ok(DrandNetwork::quicknet().clone());
-    }
-    client.drand_network().await.map_err(chain_error)
 }
 
 /// The commit of the teacher: the one that was given, or the newest.
@@ -104,7 +95,7 @@ pub(crate) fn settings(
     settings: &Validate,
     teacher_revision: Revision,
     source: PromptSource,
-    drand: DrandNetwork,
+    conventions: Conventions,
 ) -> Result<ValidatorSettings, CommandError> {
     let mut rules = Rules::of(&settings.profile)
         .with_challengers_per_round(settings.max_challengers)
@@ -112,7 +103,7 @@ pub(crate) fn settings(
     if let Some(confidence) = settings.min_confidence {
         rules = rules.with_min_confidence(confidence).map_err(CommandError::usage)?;
     }
-    let poll_interval = settings.network.poll_interval();
+    let Conventions { beacon: drand, block_time_ms, poll_interval, .. } = conventions;
     Ok(ValidatorSettings {
         profile: settings.profile.clone(),
         teacher_revision,
@@ -130,7 +121,7 @@ pub(crate) fn settings(
         code_version: env!("CARGO_PKG_VERSION").to_owned(),
         weights_version: 0,
         drand,
-        block_time_ms: 2 * u64::try_from(poll_interval.as_millis()).unwrap_or(6000),
+        block_time_ms,
         transaction_wait: TransactionWait { poll_interval, at_most: Duration::from_secs(15 * 60) },
         recorded: recorded(&settings.lines),
     })
