@@ -117,8 +117,12 @@ pub(super) async fn sign(
         return Err(ChainError::InFlight { hotkey, nonce: final_nonce });
     }
     let call = subxt::dynamic::tx(call.pallet, call.name, Composite::named(call.arguments));
-    let parameters = DefaultExtrinsicParamsBuilder::new().mortal(MORTAL_BLOCKS).nonce(next_nonce).build();
-    let signable = transactions.create_signable(&call, &account, parameters).await;
+    let parameters = DefaultExtrinsicParamsBuilder::new()
+        .mortal_from_unchecked(MORTAL_BLOCKS, at.block_number(), at.block_hash())
+        .nonce(next_nonce)
+        .build();
+    // Nothing is asked of the node from here on, so what fails is the runtime's form and no trouble of the network.
+    let signable = transactions.create_signable_offline(&call, parameters);
     let mut signable = signable.map_err(|error| unsupported(at, &error))?;
     let signed = signable.sign(&SubxtSigner(signer)).map_err(|error| unsupported(at, &error))?;
     Ok(Signed {

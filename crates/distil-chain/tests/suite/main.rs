@@ -3,6 +3,7 @@
 
 mod chain;
 mod commit;
+mod faults;
 mod resumed;
 mod reveal;
 mod snapshot;
