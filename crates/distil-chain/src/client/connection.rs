@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use subxt::backend::LegacyBackend;
 use subxt::config::RpcConfigFor;
+use subxt::error::OnlineClientAtBlockError;
 use subxt::rpcs::client::{RawRpcFuture, RawRpcSubscription, RawValue, RpcClientT};
 use subxt::rpcs::{Error as RpcError, LegacyRpcMethods, RpcClient};
 use subxt::{OnlineClient, PolkadotConfig};
@@ -92,7 +93,10 @@ impl Connection {
     }
 
     pub(super) async fn at_number(&self, number: u64) -> Result<ClientAt, ChainError> {
-        self.online.at_block(number).await.map_err(|error| self.explain("a block", &error))
+        self.online.at_block(number).await.map_err(|error| match error {
+            OnlineClientAtBlockError::BlockNotFound { block_number: block } => ChainError::NoBlock { block },
+            other => self.explain("a block", &other),
+        })
     }
 }
 

@@ -107,6 +107,12 @@ pub enum ChainError {
         /// What is missing or different.
         problem: String,
     },
+    /// The node has no such block.
+    #[error("the node does not have block {block}: it lags behind, or does not keep it any more")]
+    NoBlock {
+        /// The block.
+        block: u64,
+    },
     /// An answer that cannot be read or is out of bounds.
     #[error("{what} cannot be used: {problem}")]
     Malformed {
@@ -245,6 +251,7 @@ impl ChainError {
             | ChainError::Timeout { .. }
             | ChainError::Deadline { .. }
             | ChainError::Node { .. }
+            | ChainError::NoBlock { .. }
             | ChainError::Malformed { .. }
             | ChainError::InFlight { .. }
             | ChainError::NotIncluded { .. }
@@ -284,6 +291,7 @@ impl ChainError {
                 | ChainError::Timeout { .. }
                 | ChainError::Deadline { .. }
                 | ChainError::Node { .. }
+                | ChainError::NoBlock { .. }
                 | ChainError::Malformed { .. }
                 | ChainError::Snapshot(_)
         )
@@ -296,6 +304,7 @@ impl ChainError {
             ChainError::Transport { .. }
                 | ChainError::Timeout { .. }
                 | ChainError::Node { .. }
+                | ChainError::NoBlock { .. }
                 | ChainError::OtherChain { .. }
         )
     }

@@ -1,9 +1,9 @@
 //! The quota of commitments, the stages of one, and what becomes of it.
 
-use crate::chain::{NETUID, WAIT, client, hotkey, moving, plan, requests, signer, subnet};
+use crate::chain::{NETUID, WAIT, client, client_settings, hotkey, moving, plan, requests, signer, subnet};
 use distil_chain::timelock::{DrandNetwork, Randomness};
 use distil_chain::{
-    ChainError, CommitPlan, CommittedContent, ErrorClass, LostReason, RevealState, TransactionStage, TransactionWait,
+    ChainClient, ChainError, CommitPlan, CommittedContent, ErrorClass, LostReason, RevealState, TransactionStage, TransactionWait,
 };
 use distil_devnet::{BlockProduction, Command, DevNet, DevNetSettings, Neuron};
 use distil_types::Uid;
@@ -20,7 +20,7 @@ async fn commit(net: &DevNet, plan: &CommitPlan) -> Vec<TransactionStage> {
 }
 
 async fn state(net: &DevNet, plan: &CommitPlan) -> RevealState {
-    client(net).reveal_state(NETUID, hotkey(1), plan).await.unwrap()
+    client(net).reveal_state(NETUID, hotkey(1), plan, 1).await.unwrap()
 }
 
 #[tokio::test]
@@ -38,14 +38,40 @@ async fn each_stage_is_told_and_the_reveal_is_awaited() {
     };
     assert_eq!(block, last);
     let short = TransactionWait { at_most: Duration::ZERO, ..WAIT };
-    let seen = client(&net).wait_for_reveal(NETUID, hotkey(1), &plan, short).await.unwrap();
+    let seen = client(&net).wait_for_reveal(NETUID, hotkey(1), &plan, block.number, short).await.unwrap();
     let not_yet = RevealState::NotYet { reveal_round: plan.reveal_round, due_unix_ms: plan.reveal_unix_ms };
     assert!(seen == not_yet || matches!(seen, RevealState::Revealed { .. }), "{seen:?}");
-    let seen = client(&net).wait_for_reveal(NETUID, hotkey(1), &plan, WAIT).await.unwrap();
+    let seen = client(&net).wait_for_reveal(NETUID, hotkey(1), &plan, block.number, WAIT).await.unwrap();
     let RevealState::Revealed { block: revealed } = seen else { panic!("{seen:?}") };
     let commitments = client(&net).hotkey_commitments(NETUID, hotkey(1)).await.unwrap();
     let existing = commitments.existing().unwrap();
     assert_eq!((existing.block, existing.content), (revealed, CommittedContent::Revealed(plan.commitment)));
+}
+
+/// Two nodes of one chain, of which the second is some blocks behind.
+#[tokio::test]
+async fn a_node_that_lags_behind_loses_no_commitment() {
+    let (net, behind) = (subnet(at_rest()), subnet(at_rest()));
+    net.admin().produce_blocks(5).unwrap();
+    let client = ChainClient::new(client_settings(&[net.endpoint(), behind.endpoint()])).unwrap();
+    let plan = plan(&net, "alice/qwen-4b", 400);
+    // Once it is final, the other node is asked what the block shows: it does not know the block, and gives way again.
+    let mut progress = |stage| {
+        if matches!(stage, TransactionStage::Finalized { .. }) {
+            net.admin().break_connections();
+            behind.admin().clear_requests();
+        }
+    };
+    let committed = client.commit(NETUID, &plan, &signer(1), WAIT, &mut progress).await.unwrap();
+    assert!(requests(&behind, "chain_getBlockHash") > 0, "the other node was asked");
+
+    drop(net);
+    let not_yet = RevealState::NotYet { reveal_round: plan.reveal_round, due_unix_ms: plan.reveal_unix_ms };
+    let seen = client.reveal_state(NETUID, hotkey(1), &plan, committed.block.number).await.unwrap();
+    assert_eq!(seen, not_yet);
+    behind.admin().produce_until(committed.block.number as u32).unwrap();
+    let seen = client.reveal_state(NETUID, hotkey(1), &plan, committed.block.number).await.unwrap();
+    assert_eq!(seen, RevealState::Lost { reason: LostReason::DidNotOpen }, "at that block it should be there");
 }
 
 #[tokio::test]

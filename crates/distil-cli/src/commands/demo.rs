@@ -184,8 +184,8 @@ impl Stage {
             let reveal_at = self.net.admin().time_ms() + SEALED_MS;
             let plan = CommitPlan::seal(commitment.clone(), &drand, reveal_at, Randomness::from_system()?)?;
             let wait = TransactionWait { poll_interval: BLOCK, at_most: PATIENCE };
-            chain.commit(NETUID, &plan, &signer, wait, &mut |_| {}).await?;
-            chain.wait_for_reveal(NETUID, signer.public_key(), &plan, wait).await
+            let committed = chain.commit(NETUID, &plan, &signer, wait, &mut |_| {}).await?;
+            chain.wait_for_reveal(NETUID, signer.public_key(), &plan, committed.block.number, wait).await
         });
         match revealed.map_err(of_chain)? {
             RevealState::Revealed { block } => {

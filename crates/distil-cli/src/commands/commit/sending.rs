@@ -64,7 +64,7 @@ impl Session<'_> {
             duration(left)
         ));
         let wait = TransactionWait { at_most: left + REVEAL_GRACE, ..wait };
-        match client.wait_for_reveal(settings.netuid, signer.public_key(), plan, wait).await {
+        match client.wait_for_reveal(settings.netuid, signer.public_key(), plan, outcome.finalized.number, wait).await {
             Ok(RevealState::Revealed { block }) => {
                 self.note(&format!("revealed in block {block}"));
                 outcome.revealed = Some(block);
