@@ -55,9 +55,16 @@ impl fmt::Display for ExistingCommitment {
 }
 
 impl HotkeyCommitments {
-    /// The submission that stands in the way of another one. One whose round the chain went past cannot be opened any
-    /// more, and does not.
+    /// The submission that stands in the way of another one: the revealed one that counts, whatever was committed after
+    /// it; else one that waits for its round. One whose round the chain went past cannot be opened any more, and does not.
     pub fn existing(&self) -> Option<ExistingCommitment> {
+        // Of a full list it does not matter here which entry counts.
+        let counts = |registration_block| select_submission(&self.revealed, registration_block, self.revealed.first());
+        let revealed = self.registration_block.map(counts);
+        if let Some(Ok(submission)) = revealed {
+            let content = CommittedContent::Revealed(submission.commitment);
+            return Some(ExistingCommitment { block: submission.reveal_block, content });
+        }
         let waits = |field: &PendingField| match field {
             PendingField::Timelocked { reveal_round, .. } if !self.skipped_rounds.contains(reveal_round) => {
                 Some(*reveal_round)
@@ -67,24 +74,17 @@ impl HotkeyCommitments {
         if let Some(pending) = &self.pending
             && let Some(reveal_round) = pending.fields.iter().find_map(waits)
         {
-            return Some(ExistingCommitment {
-                block: pending.block,
-                content: CommittedContent::Sealed { reveal_round },
-            });
+            let content = CommittedContent::Sealed { reveal_round };
+            return Some(ExistingCommitment { block: pending.block, content });
         }
-        // Of a full list it does not matter here which entry counts.
-        match select_submission(&self.revealed, self.registration_block?, self.revealed.first()) {
-            Ok(submission) => Some(ExistingCommitment {
-                block: submission.reveal_block,
-                content: CommittedContent::Revealed(submission.commitment),
-            }),
-            Err(NotEligible::NothingValid { passed_over }) if passed_over.len() + 1 >= crate::KEPT_REVEALS => {
+        match revealed {
+            Some(Err(NotEligible::NothingValid { passed_over })) if passed_over.len() + 1 >= crate::KEPT_REVEALS => {
                 Some(ExistingCommitment {
                     block: passed_over.last().map_or(0, |passed| passed.reveal_block),
                     content: CommittedContent::OtherEntries { entries: passed_over.len() },
                 })
             }
-            Err(_) => None,
+            _ => None,
         }
     }
 
@@ -178,6 +178,13 @@ mod tests {
         let sealed = HotkeyCommitments { pending, ..commitments(vec![]) };
         let json = serde_json::to_value(sealed.existing()).unwrap();
         assert_eq!(json, serde_json::json!({ "block": 70, "state": "sealed", "reveal_round": 7 }));
+        // The first one is named, though a second one waits.
+        let both = HotkeyCommitments { revealed: revealed.revealed, ..sealed.clone() };
+        assert_eq!(serde_json::to_value(both.existing()).unwrap(), expected);
+        // What waits is named before entries that are no model.
+        let entry = RevealedEntry { reveal_block: 60, bytes: b"other".to_vec() };
+        let others = HotkeyCommitments { revealed: vec![entry; 9], ..sealed.clone() };
+        assert_eq!(serde_json::to_value(others.existing()).unwrap(), json);
         // A round that the chain went past opens nothing.
         assert_eq!(can(&HotkeyCommitments { skipped_rounds: [7].into(), ..sealed }), Ok(()));
     }
