@@ -76,7 +76,7 @@ pub struct SnapshotExpectation {
     pub block_multiple_of: Option<NonZeroU64>,
     /// The number of the block before; this one has to be beyond it.
     pub previous_block: Option<u64>,
-    /// How many neurons there were before; now there are at least half as many.
+    /// How many neurons there were before; now there are more than half as many.
     pub previous_neurons: Option<usize>,
     /// The hotkey that has to have a seat.
     pub own_hotkey: Option<Hotkey>,
@@ -94,7 +94,7 @@ pub enum SnapshotRefusal {
         /// How many.
         neurons: usize,
     },
-    /// More than half of the neurons are gone.
+    /// Half of the neurons are gone, or more.
     #[error("block {block} has {neurons} neurons after {previous} before")]
     NeuronsLost {
         /// The block.
@@ -154,7 +154,7 @@ impl SnapshotExpectation {
         if count < 2 {
             return Err(SnapshotRefusal::TooFewNeurons { block, neurons: count });
         }
-        if let Some(previous) = self.previous_neurons.filter(|previous| count < previous.div_ceil(2)) {
+        if let Some(previous) = self.previous_neurons.filter(|previous| count <= previous / 2) {
             return Err(SnapshotRefusal::NeuronsLost { block, neurons: count, previous });
         }
         match self.own_hotkey.filter(|own| neurons.iter().all(|neuron| neuron.hotkey != *own)) {
@@ -233,7 +233,7 @@ mod tests {
         #[test]
         fn counts_that_cannot_be_true_are_refused(count in 0..40_usize, previous in proptest::option::of(0..80_usize)) {
             let expected = SnapshotExpectation { previous_neurons: previous, ..Default::default() };
-            let fits = count >= 2 && previous.is_none_or(|previous| 2 * count >= previous);
+            let fits = count >= 2 && previous.is_none_or(|previous| 2 * count > previous);
             prop_assert_eq!(expected.check_neurons(NetUid(97), BLOCK, &neurons(count)).is_ok(), fits);
         }
     }

@@ -125,10 +125,10 @@ async fn snapshots_that_cannot_be_true_are_refused() {
     assert_eq!(error.class(), ErrorClass::TryAgain);
     assert!(matches!(refusal(error), SnapshotRefusal::TooFewNeurons { neurons: 1, .. }));
     net.admin().clear_faults();
-    let expected = SnapshotExpectation { previous_neurons: Some(9), ..ANY };
+    let expected = SnapshotExpectation { previous_neurons: Some(8), ..ANY };
     let lost = refusal(client.snapshot(NETUID, expected).await.unwrap_err());
-    assert!(matches!(lost, SnapshotRefusal::NeuronsLost { neurons: 4, previous: 9, .. }));
-    let expected = SnapshotExpectation { previous_neurons: Some(8), own_hotkey: Some(hotkey(0)), ..ANY };
+    assert!(matches!(lost, SnapshotRefusal::NeuronsLost { neurons: 4, previous: 8, .. }));
+    let expected = SnapshotExpectation { previous_neurons: Some(7), own_hotkey: Some(hotkey(0)), ..ANY };
     client.snapshot(NETUID, expected).await.unwrap();
     let expected = SnapshotExpectation { own_hotkey: Some(hotkey(9)), ..ANY };
     let gone = refusal(client.snapshot(NETUID, expected).await.unwrap_err());
