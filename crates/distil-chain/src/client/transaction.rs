@@ -185,10 +185,10 @@ impl ChainClient {
         match submitting.await {
             // Already imported: then it is there.
             Err(ChainError::Pool { code: 1013, .. }) => Ok(()),
-            Err(refused @ (ChainError::Pool { .. } | ChainError::Node { .. })) => Err(refused),
+            Err(refused) if is_refusal(&refused) => Err(refused),
             // There was no connection to send it over.
             Err(error) if !attempted.load(Ordering::Relaxed) => Err(error),
-            // Lost on the way there or on the way back.
+            // Lost on the way there or on the way back, or trouble of the node that says nothing about the transaction.
             Err(_) | Ok(()) => Ok(()),
         }
     }
@@ -229,6 +229,17 @@ impl ChainClient {
             }
             tokio::time::sleep(wait.poll_interval).await;
         }
+    }
+}
+
+/// Whether the answer to a submission says that the transaction was not taken: the pool's own refusals, one that it
+/// could not read or verify (1001, 1002), and a request that the node does not answer at all (-32600 to -32602). Any other
+/// error may come after it was taken.
+fn is_refusal(error: &ChainError) -> bool {
+    match error {
+        ChainError::Pool { .. } => true,
+        ChainError::Node { code, .. } => matches!(code, 1001 | 1002 | -32_602..=-32_600),
+        _ => false,
     }
 }
 

@@ -90,6 +90,21 @@ async fn refusals_of_the_pool_have_their_code() {
 }
 
 #[tokio::test]
+async fn an_error_that_is_no_refusal_leaves_the_transaction_to_be_looked_for() {
+    let net = subnet(moving());
+    for code in [-32_000, 1018] {
+        net.admin().order(Fault::new(FaultKind::Error(code)).on(SUBMIT).times(1));
+        let error = commit(&net, 1, "alice/qwen-4b").await.unwrap_err();
+        assert!(matches!(error, ChainError::NotIncluded { .. }), "{code}: {error}");
+    }
+    for code in [1001, 1002, -32_600, -32_601, -32_602] {
+        net.admin().order(Fault::new(FaultKind::Error(code)).on(SUBMIT).times(1));
+        let error = commit(&net, 1, "alice/qwen-4b").await.unwrap_err();
+        assert!(matches!(&error, ChainError::Node { code: said, .. } if *said == code), "{code}: {error}");
+    }
+}
+
+#[tokio::test]
 async fn errors_of_the_chain_have_their_name() {
     let net = subnet(moving());
     let error = commit(&net, 9, "eve/model").await.unwrap_err();
