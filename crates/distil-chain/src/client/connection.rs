@@ -50,6 +50,11 @@ impl Connection {
             Ok(connected) => connected.map_err(|error| transport(error.to_string()))?,
             Err(_) => return Err(timed_out(&name, "the handshake", settings.call_timeout)),
         };
+        Self::over(inner, settings, name).await
+    }
+
+    /// Over a transport that is there. `name` is what the node is called in errors.
+    pub(super) async fn over(inner: RpcClient, settings: &ChainSettings, name: String) -> Result<Self, ChainError> {
         let last_failure = LastFailure::default();
         let timed = TimedRpc {
             inner,

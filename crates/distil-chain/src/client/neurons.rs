@@ -2,8 +2,9 @@
 
 use super::ChainError;
 use super::connection::{ClientAt, Connection};
+use super::error::shortened;
 use super::snapshot::{NeuronInfo, SubnetParameters};
-use super::storage::{self, SUBTENSOR, block_ref, failed, unsupported};
+use super::storage::{self, SUBTENSOR, block_ref, decoded, failed, unsupported};
 use distil_types::{Hotkey, NetUid, Uid};
 use std::collections::BTreeMap;
 use subxt::ext::scale_decode::{DecodeAsType, IntoVisitor};
@@ -133,8 +134,9 @@ async fn by_uid<T: DecodeAsType + IntoVisitor>(
     let mut found = BTreeMap::new();
     while let Some(item) = listed.next().await {
         let item = item.map_err(|error| connection.explain(entry, &error))?;
-        let key = item.key().and_then(|key| key.decode()).map_err(|error| unsupported(at, &error))?;
-        found.insert(key.1, item.value().decode().map_err(|error| unsupported(at, &error))?);
+        let key = item.key().map_err(|error| malformed(format!("a key of {entry}: {}", shortened(&error.to_string()))))?;
+        let (_, uid) = key.decode().map_err(|error| unsupported(at, &error))?;
+        found.insert(uid, decoded(at, entry, item.value())?);
         if found.len() > MAX_NEURONS {
             return Err(malformed(format!("{entry} has more than {MAX_NEURONS} seats")));
         }
@@ -220,6 +222,9 @@ async fn by_storage(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ChainSettings;
+    use subxt::rpcs::RpcClient;
+    use subxt::rpcs::client::{RawRpcFuture, RawRpcSubscription, RawValue, RpcClientT};
 
     fn graph(seats: usize) -> Metagraph {
         Metagraph {
@@ -249,5 +254,51 @@ mod tests {
         assert!(problem(Metagraph { tempo: None, ..graph(3) }).contains("tempo was asked for"));
         assert!(problem(Metagraph { coldkeys: Some(vec![]), ..graph(3) }).contains("coldkeys has 0 values for 3"));
         assert!(problem(Metagraph { num_uids: Some(4), ..graph(3) }).contains("hotkeys has 3 values for 4"));
+    }
+
+    /// A node that answers every request for values with two bytes each.
+    struct ShortValues(RpcClient);
+
+    impl RpcClientT for ShortValues {
+        fn request_raw<'a>(
+            &'a self,
+            method: &'a str,
+            params: Option<Box<RawValue>>,
+        ) -> RawRpcFuture<'a, Box<RawValue>> {
+            Box::pin(async move {
+                let answer = self.0.request_raw(method, params).await?;
+                if method != "state_queryStorageAt" {
+                    return Ok(answer);
+                }
+                let mut sets: serde_json::Value = serde_json::from_str(answer.get()).unwrap();
+                for change in sets.as_array_mut().unwrap().iter_mut().flat_map(|set| set["changes"].as_array_mut()) {
+                    change.iter_mut().for_each(|pair| pair[1] = "0x0102".into());
+                }
+                Ok(RawValue::from_string(sets.to_string()).unwrap())
+            })
+        }
+
+        fn subscribe_raw<'a>(
+            &'a self,
+            subscription: &'a str,
+            params: Option<Box<RawValue>>,
+            unsubscription: &'a str,
+        ) -> RawRpcFuture<'a, RawRpcSubscription> {
+            Box::pin(async move { self.0.subscribe_raw(subscription, params, unsubscription).await })
+        }
+    }
+
+    #[tokio::test]
+    async fn values_that_do_not_decode_are_a_bad_answer_and_no_other_runtime() {
+        use distil_devnet::{DevNet, DevNetSettings, Hyperparameters, Neuron};
+        let net = DevNet::start(DevNetSettings { selective_metagraph: false, ..DevNetSettings::default() }).unwrap();
+        net.admin().register_subnet(NetUid(97), Hyperparameters::default()).unwrap();
+        net.admin().register_neurons(NetUid(97), [Neuron::miner(Hotkey::from_account_id([1; 32]))]).unwrap();
+        let settings = ChainSettings::new(vec![net.endpoint().parse().unwrap()], 1);
+        let rpc = RpcClient::from_insecure_url(net.endpoint()).await.unwrap();
+        let connection = Connection::over(RpcClient::new(ShortValues(rpc)), &settings, net.endpoint()).await.unwrap();
+        let at = connection.at_finalized().await.unwrap();
+        let error = read(&connection, &at, NetUid(97)).await.unwrap_err();
+        assert!(matches!(error, ChainError::Malformed { .. }) && error.is_transient(), "{error}");
     }
 }
