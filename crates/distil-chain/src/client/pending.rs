@@ -14,11 +14,11 @@ use subxt::ext::scale_value::{Composite, ValueDef};
 const PALLET: &str = "Commitments";
 /// The kind of field that newer chains put in the place of what they could not open.
 const REVEAL_FAILED: &str = "TimelockRevealFailed";
-/// No list of a hotkey has more entries; the chain keeps ten.
+/// So many entries of a hotkey are kept here, the oldest ones; the chain keeps ten.
 const MAX_ENTRIES: usize = 64;
-/// No field of a commitment is longer; the chain allows 1024 bytes of ciphertext.
+/// So many bytes of an entry are kept here, far more than a commitment can have; the chain allows 1024 of ciphertext.
 const MAX_ENTRY_BYTES: usize = 4096;
-/// The chain allows three.
+/// So many fields of a commitment are kept here; the chain allows three.
 const MAX_FIELDS: usize = 16;
 /// A subnet has at most 4096 seats, and hotkeys that lost theirs may have left something.
 const MAX_HOTKEYS: usize = 65_536;
@@ -57,9 +57,9 @@ pub enum PendingField {
         /// The round of drand that opens it.
         reveal_round: u64,
     },
-    /// Anything else; open commitments mean nothing to Distil.
+    /// Anything else; open commitments mean nothing to Distil, nor does a timelocked one of a form that is not known.
     Other {
-        /// The chain's name for its kind: `Raw32`, `Sha256`, ...
+        /// The chain's name for its kind: `Raw32`, `Sha256`, ... Empty for what has none.
         kind: String,
     },
 }
@@ -106,9 +106,9 @@ pub(super) async fn hotkey_commitments_at(
     };
     let revealed: Option<Vec<(Vec<u8>, u64)>> =
         storage::find(connection, at, PALLET, "RevealedCommitments", key).await?;
-    let revealed = revealed.map_or_else(|| Ok(Vec::new()), entries)?;
+    let revealed = revealed.map_or_else(Vec::new, entries);
     let pending: Option<Registration> = storage::find(connection, at, PALLET, "CommitmentOf", key).await?;
-    let pending = pending.map(pending_of).transpose()?;
+    let pending = pending.map(pending_of);
     let mut skipped_rounds = BTreeSet::new();
     for field in pending.iter().flat_map(|pending| &pending.fields) {
         if let PendingField::Timelocked { reveal_round, .. } = field
@@ -147,7 +147,7 @@ pub(super) async fn all_revealed(
         check_count(&mut count, WHAT)?;
         let hotkey = account_of(entry.key_bytes(), WHAT)?;
         if registered.contains(&hotkey) {
-            found.insert(hotkey, entries(decoded(at, WHAT, entry.value())?)?);
+            found.insert(hotkey, entries(decoded(at, WHAT, entry.value())?));
         }
     }
     Ok(found)
@@ -170,7 +170,7 @@ pub(super) async fn all_pending(
         check_count(&mut count, WHAT)?;
         let hotkey = account_of(entry.key_bytes(), WHAT)?;
         if registered.contains(&hotkey) {
-            found.insert(hotkey, pending_of(decoded(at, WHAT, entry.value())?)?);
+            found.insert(hotkey, pending_of(decoded(at, WHAT, entry.value())?));
         }
     }
     Ok(found)
@@ -192,13 +192,13 @@ fn account_of(key: &[u8], what: &'static str) -> Result<Hotkey, ChainError> {
     }
 }
 
-fn entries(raw: Vec<(Vec<u8>, u64)>) -> Result<Vec<RevealedEntry>, ChainError> {
-    let fits = raw.len() <= MAX_ENTRIES && raw.iter().all(|(bytes, _)| bytes.len() <= MAX_ENTRY_BYTES);
-    if !fits {
-        let problem = format!("a hotkey has more than {MAX_ENTRIES} entries, or one of over {MAX_ENTRY_BYTES} bytes");
-        return Err(ChainError::Malformed { what: "revealed commitments", problem });
-    }
-    Ok(raw.into_iter().map(|(bytes, reveal_block)| RevealedEntry { reveal_block, bytes }).collect())
+/// What is out of bounds is cut: it is of one hotkey, and is no commitment of ours anyway.
+fn entries(raw: Vec<(Vec<u8>, u64)>) -> Vec<RevealedEntry> {
+    let entry = |(mut bytes, reveal_block): (Vec<u8>, u64)| {
+        bytes.truncate(MAX_ENTRY_BYTES);
+        RevealedEntry { reveal_block, bytes }
+    };
+    raw.into_iter().take(MAX_ENTRIES).map(entry).collect()
 }
 
 /// What is needed of the chain's `Registration`.
@@ -215,21 +215,15 @@ pub(super) struct CommitmentInfo {
     fields: Vec<Value>,
 }
 
-fn pending_of(registration: Registration) -> Result<PendingCommitment, ChainError> {
-    let malformed = |problem: &str| ChainError::Malformed { what: "a pending commitment", problem: problem.to_owned() };
-    if registration.info.fields.len() > MAX_FIELDS {
-        return Err(malformed("it has too many fields"));
-    }
-    let mut fields = Vec::new();
-    for field in registration.info.fields {
-        let ValueDef::Variant(variant) = field.value else { return Err(malformed("a field is no variant")) };
-        fields.push(if variant.name == "TimelockEncrypted" {
-            timelocked(&variant.values).ok_or_else(|| malformed("a timelocked field has not the form that is known"))?
-        } else {
-            PendingField::Other { kind: variant.name }
-        });
-    }
-    Ok(PendingCommitment { block: registration.block, fields })
+/// A field that is not as it is known is another one: it is of one hotkey, and must not hide the others'.
+fn pending_of(registration: Registration) -> PendingCommitment {
+    let field = |field: Value| {
+        let ValueDef::Variant(variant) = field.value else { return PendingField::Other { kind: String::new() } };
+        let known = if variant.name == "TimelockEncrypted" { timelocked(&variant.values) } else { None };
+        known.unwrap_or(PendingField::Other { kind: variant.name })
+    };
+    let fields = registration.info.fields.into_iter().take(MAX_FIELDS).map(field).collect();
+    PendingCommitment { block: registration.block, fields }
 }
 
 fn timelocked(values: &Composite<()>) -> Option<PendingField> {
@@ -256,29 +250,34 @@ mod tests {
     use super::*;
 
     #[test]
-    fn lists_out_of_bounds_are_refused() {
-        assert!(entries(vec![(vec![0; MAX_ENTRY_BYTES], 1); 10]).is_ok());
-        assert!(entries(vec![(vec![0; MAX_ENTRY_BYTES + 1], 1)]).is_err());
-        assert!(entries(vec![(vec![], 1); MAX_ENTRIES + 1]).is_err());
+    fn lists_out_of_bounds_are_cut_and_count_for_nothing() {
+        use crate::commitments::{NotEligible, NotOurs, select_submission};
+        let text = format!(r#"{{"model":"alice/a","revision":"{}"}}"#, "0a".repeat(20));
+        let long = [text.as_bytes(), &[b' '; MAX_ENTRY_BYTES]].concat();
+        let read = entries(vec![(long, 1), (b"x".to_vec(), 2)]);
+        assert_eq!((read[0].bytes.len(), &read[1].bytes[..], read[1].reveal_block), (MAX_ENTRY_BYTES, &b"x"[..], 2));
+        assert_eq!(read[0].commitment(), Err(NotOurs::TooLong { size_bytes: MAX_ENTRY_BYTES }));
+        let many = entries((0..100).map(|block| (text.clone().into_bytes(), block)).collect());
+        assert_eq!((many.len(), many[0].reveal_block), (MAX_ENTRIES, 0));
+        assert_eq!(select_submission(&many, 0, None), Err(NotEligible::HistoryTrimmed));
         assert!(account_of(&[0; 31], "keys").is_err());
     }
 
     #[test]
-    fn fields_of_another_form_are_refused() {
+    fn fields_of_another_form_are_others_and_hide_nothing() {
         let field = |bytes: usize, round: i128| {
             let round = if round < 0 { Value::bool(true) } else { Value::u128(round as u128) };
             let encrypted = Value::unnamed_composite([Value::from_bytes(vec![7; bytes])]);
             Value::named_variant("TimelockEncrypted", [("encrypted", encrypted), ("reveal_round", round)])
         };
-        let read = |fields: Vec<Value>| pending_of(Registration { block: 3, info: CommitmentInfo { fields } });
-        let good = read(vec![field(1024, 5), Value::unnamed_variant("Raw1", [Value::from_bytes([1])])]).unwrap();
-        assert_eq!(good.fields[0], PendingField::Timelocked { encrypted: vec![7; 1024], reveal_round: 5 });
-        assert_eq!(good.fields[1], PendingField::Other { kind: "Raw1".to_owned() });
-        assert!(good.is_timelocked());
-        assert!(read(vec![field(1025, 5)]).is_err());
-        assert!(read(vec![field(10, -1)]).is_err());
-        assert!(read(vec![field(10, 1 << 64)]).is_err());
-        assert!(read(vec![Value::bool(true)]).is_err());
-        assert!(read(vec![Value::unnamed_variant("None", []); MAX_FIELDS + 1]).is_err());
+        let read = |fields: Vec<Value>| pending_of(Registration { block: 3, info: CommitmentInfo { fields } }).fields;
+        let other = |kind: &str| PendingField::Other { kind: kind.to_owned() };
+        let good = PendingField::Timelocked { encrypted: vec![7; 1024], reveal_round: 5 };
+        let raw = || Value::unnamed_variant("Raw1", [Value::from_bytes([1])]);
+        assert_eq!(read(vec![field(1024, 5), raw()]), [good.clone(), other("Raw1")]);
+        let odd = vec![field(1025, 5), field(10, -1), field(10, 1 << 64), Value::bool(true), field(1024, 5)];
+        let unknown = other("TimelockEncrypted");
+        assert_eq!(read(odd), [unknown.clone(), unknown.clone(), unknown, other(""), good]);
+        assert_eq!(read(vec![raw(); MAX_FIELDS + 1]).len(), MAX_FIELDS);
     }
 }
