@@ -40,6 +40,7 @@ use std::fmt;
 use std::future::Future;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
@@ -57,6 +58,13 @@ pub struct ChainClient {
     connection: Mutex<Option<Connection>>,
     /// Which chain it is: the one of the settings, or that of the first connection.
     genesis: OnceLock<BlockHash>,
+}
+
+/// The moment so long from now; where a clock has none that far off, one that nobody lives to see.
+fn after(time: Duration) -> Instant {
+    const FAR: Duration = Duration::from_secs(100 * 365 * 86_400);
+    let now = Instant::now();
+    now.checked_add(time).unwrap_or_else(|| now + FAR)
 }
 
 impl fmt::Debug for ChainClient {
@@ -86,7 +94,7 @@ impl ChainClient {
         Done: Future<Output = Result<T, ChainError>> + Send,
     {
         let mut slot = self.connection.lock().await;
-        let deadline = Instant::now() + self.settings.overall_deadline;
+        let deadline = after(self.settings.overall_deadline);
         let mut failures = 0;
         loop {
             let error = match self.once(operation, &mut slot, deadline, &work).await {
@@ -100,7 +108,7 @@ impl ChainClient {
                 return Err(error);
             }
             let pause = self.settings.backoff.pause(failures);
-            if Instant::now() + pause >= deadline {
+            if after(pause) >= deadline {
                 return Err(error);
             }
             tokio::time::sleep(pause).await;

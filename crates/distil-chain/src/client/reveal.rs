@@ -3,9 +3,8 @@
 use super::commit::CommitPlan;
 use super::pending::{HotkeyCommitments, hotkey_commitments_at};
 use super::transaction::TransactionWait;
-use super::{ChainClient, ChainError};
+use super::{ChainClient, ChainError, after};
 use distil_types::{Hotkey, NetUid};
-use tokio::time::Instant;
 
 /// What became of a commitment that was in a final block.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -86,7 +85,7 @@ impl ChainClient {
         committed_block: u64,
         wait: TransactionWait,
     ) -> Result<RevealState, ChainError> {
-        let until = Instant::now() + wait.at_most;
+        let until = after(wait.at_most);
         let mut last_state = None;
         loop {
             let looked = match self.reveal_state(netuid, hotkey, plan, committed_block).await {
@@ -99,7 +98,7 @@ impl ChainClient {
                 // Whatever was seen before is better than an error that may pass.
                 Err(error) => last_state.ok_or(error),
             };
-            if Instant::now() + wait.poll_interval >= until {
+            if after(wait.poll_interval) >= until {
                 return looked;
             }
             tokio::time::sleep(wait.poll_interval).await;

@@ -3,7 +3,7 @@
 use super::connection::{ClientAt, Config, Connection};
 use super::error::{is_limit, shortened};
 use super::storage::{self, SUBTENSOR, block_ref, unsupported};
-use super::{ChainClient, ChainError};
+use super::{ChainClient, ChainError, after};
 use crate::wallet::HotkeySigner;
 use distil_types::{BlockHash, BlockRef, NetUid};
 use serde::{Deserialize, Serialize};
@@ -15,7 +15,6 @@ use subxt::error::DispatchError;
 use subxt::events::Phase;
 use subxt::ext::scale_value::Composite;
 use subxt::utils::{AccountId32, MultiSignature};
-use tokio::time::Instant;
 
 /// Blocks for which the transaction is valid. A lost one is void after that, so another one can be sent.
 const MORTAL_BLOCKS: u64 = 64;
@@ -174,7 +173,7 @@ impl ChainClient {
     /// Sends it. What may have arrived counts as sent.
     async fn send_once(&self, signed: &Signed) -> Result<(), ChainError> {
         let mut slot = self.connection.lock().await;
-        let deadline = Instant::now() + self.settings.overall_deadline;
+        let deadline = after(self.settings.overall_deadline);
         let attempted = AtomicBool::new(false);
         let attempted_ref = &attempted;
         let submitting = self.once("sending the transaction", &mut slot, deadline, |connection| async move {
@@ -200,7 +199,7 @@ impl ChainClient {
         wait: TransactionWait,
         progress: Progress<'_>,
     ) -> Result<BlockRef, ChainError> {
-        let until = Instant::now() + wait.at_most;
+        let until = after(wait.at_most);
         let mut next_block = signed.born_block + 1;
         let mut seen_in: Option<BlockRef> = None;
         let mut last_problem = "no block shows it yet".to_owned();
@@ -224,7 +223,7 @@ impl ChainClient {
                 Err(error @ ChainError::Dispatch { .. }) => return Err(error),
                 Err(error) => last_problem = error.to_string(),
             }
-            if Instant::now() + wait.poll_interval >= until {
+            if after(wait.poll_interval) >= until {
                 return Err(ChainError::FateUnknown { hash: signed.hash.clone(), problem: last_problem });
             }
             tokio::time::sleep(wait.poll_interval).await;

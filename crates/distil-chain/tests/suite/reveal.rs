@@ -3,9 +3,9 @@
 use crate::chain::{NETUID, WAIT, client, client_settings, hotkey, moving, plan, requests, signer, subnet};
 use distil_chain::timelock::{DrandNetwork, Randomness};
 use distil_chain::{
-    ChainClient, ChainError, CommitPlan, CommittedContent, ErrorClass, LostReason, RevealState, TransactionStage, TransactionWait,
+    Backoff, ChainClient, ChainError, ChainSettings, CommitPlan, CommittedContent, ErrorClass, LostReason, RevealState, TransactionStage, TransactionWait,
 };
-use distil_devnet::{BlockProduction, Command, DevNet, DevNetSettings, Neuron};
+use distil_devnet::{BlockProduction, Command, DevNet, DevNetSettings, Fault, FaultKind, Neuron};
 use distil_types::Uid;
 use std::time::Duration;
 
@@ -160,4 +160,26 @@ async fn the_quota_is_known_beforehand_and_named_where_it_changes_meanwhile() {
     assert!(error.to_string().contains("Commitments::SpaceLimitExceeded"), "{error}");
     assert_eq!(error.class(), ErrorClass::Wait { blocks: 11 }, "an epoch of a tempo of 10");
     assert_eq!(requests(&net, "author_submitExtrinsic"), 1);
+}
+
+#[tokio::test]
+async fn times_without_end_are_no_trouble() {
+    let net = subnet(at_rest());
+    let forever = Duration::MAX;
+    let backoff = Backoff { first: forever, longest: forever, jitter_seed: 1 };
+    let settings = ChainSettings { call_timeout: forever, overall_deadline: forever, backoff, ..client_settings(&[net.endpoint()]) };
+    let client = ChainClient::new(settings).unwrap();
+    let wait = TransactionWait { at_most: forever, ..WAIT };
+    let plan = plan(&net, "alice/qwen-4b", 2);
+    let committed = client.commit(NETUID, &plan, &signer(1), wait, &mut |_| {}).await.unwrap();
+    net.admin().produce_blocks(4).unwrap();
+    let seen = client.wait_for_reveal(NETUID, hotkey(1), &plan, committed.block.number, wait).await.unwrap();
+    assert!(matches!(seen, RevealState::Revealed { .. }), "{seen:?}");
+    // A look that is never taken again, and a pause that is longer than the time there is.
+    let wait = TransactionWait { at_most: Duration::ZERO, poll_interval: forever };
+    client.wait_for_reveal(NETUID, hotkey(1), &plan, committed.block.number, wait).await.unwrap();
+    net.admin().order(Fault::new(FaultKind::Drop));
+    let settings = ChainSettings { backoff, ..client_settings(&[net.endpoint()]) };
+    let error = ChainClient::new(settings).unwrap().genesis_hash().await.unwrap_err();
+    assert!(matches!(error, ChainError::Transport { .. }), "{error}");
 }
