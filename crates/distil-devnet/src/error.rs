@@ -77,6 +77,29 @@ impl DevNetError {
             DevNetError::Start { source, .. } | DevNetError::File { source, .. } => source,
             _ => return false,
         };
-        matches!(source.kind(), io::ErrorKind::Interrupted | io::ErrorKind::AddrInUse | io::ErrorKind::WouldBlock)
+        use io::ErrorKind as Kind;
+        matches!(
+            source.kind(),
+            Kind::Interrupted
+                | Kind::AddrInUse
+                | Kind::WouldBlock
+                | Kind::StorageFull
+                | Kind::QuotaExceeded
+                | Kind::ResourceBusy
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_system_is_short_of_for_the_moment_passes() {
+        let of_file = |kind: io::ErrorKind| DevNetError::File { path: "chain".into(), source: kind.into() };
+        for kind in [io::ErrorKind::StorageFull, io::ErrorKind::QuotaExceeded, io::ErrorKind::ResourceBusy] {
+            assert!(of_file(kind).is_transient(), "{kind}");
+        }
+        assert!(!of_file(io::ErrorKind::PermissionDenied).is_transient());
     }
 }
