@@ -124,9 +124,9 @@ impl Admin {
         self.shared.chain().beacon.public_key()
     }
 
-    /// Has all blocks from now on made by a runtime with a higher spec version, which it returns. All pallets but
-    /// `System` and their calls, events and errors have other indices then, and transactions signed for the version
-    /// before are refused.
+    /// Makes a block that brings a runtime with a higher spec version, which it returns. That block is still made by the
+    /// runtime before it, all others by the new one: all pallets but `System` and their calls, events and errors have other
+    /// indices then, and transactions signed for the version before are refused.
     ///
     /// # Errors
     /// [`DevNetError::Refused`] after a hundred upgrades; [`DevNetError::File`] as ever.

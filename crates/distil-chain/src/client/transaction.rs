@@ -324,11 +324,15 @@ async fn did_not_fail(
     netuid: NetUid,
 ) -> Result<(), ChainError> {
     let events = at.events().fetch().await.map_err(|error| connection.explain("the block's events", &error))?;
+    // They are encoded by the runtime that made the block, which is that of its parent: the block itself may bring a new
+    // one.
+    let parent = connection.at_number(at.block_number().saturating_sub(1)).await?;
+    let events = parent.events().from_bytes(events.bytes().to_vec());
     for event in events.iter() {
         let event = event.map_err(|error| unsupported(at, &error))?;
         let is_ours = event.phase() == Phase::ApplyExtrinsic(position as u32);
         if is_ours && (event.pallet_name(), event.event_name()) == ("System", "ExtrinsicFailed") {
-            let error = DispatchError::decode_from(event.field_bytes(), at.metadata());
+            let error = DispatchError::decode_from(event.field_bytes(), parent.metadata());
             let (pallet, error) = named(&error.map_err(|error| unsupported(at, &error))?);
             let wait_blocks = if is_limit(&error) { limit_blocks(connection, at, netuid, &error).await } else { None };
             return Err(ChainError::Dispatch { pallet, error, block: at.block_number(), wait_blocks });

@@ -130,6 +130,24 @@ async fn an_upgrade_of_the_runtime_moves_indices_and_names_stay() {
     client.commit(NETUID, &plan(&net, "alice/qwen-4b", 400), &signer(1), WAIT, &mut |_| {}).await.unwrap();
 }
 
+/// The events of the block that brings a runtime are encoded by the one before.
+#[tokio::test]
+async fn a_transaction_in_the_block_of_an_upgrade_is_read_as_its_runtime_wrote_it() {
+    let net = subnet(distil_devnet::DevNetSettings::default());
+    let client = client(&net);
+    let upgrade = async || {
+        while net.admin().pending_transactions() == 0 {
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+        net.admin().upgrade_runtime().unwrap();
+    };
+    let (plan, miner) = (plan(&net, "alice/qwen-4b", 400), signer(1));
+    let mut progress = |_| {};
+    let (committed, ()) = tokio::join!(client.commit(NETUID, &plan, &miner, WAIT, &mut progress), upgrade());
+    assert_eq!(committed.unwrap().block.number, net.admin().best_block().number);
+
+}
+
 #[tokio::test]
 async fn a_chain_that_stands_still_leaves_the_fate_unknown_and_nothing_else_is_sent() {
     let net = subnet(distil_devnet::DevNetSettings::default());

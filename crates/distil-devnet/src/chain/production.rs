@@ -151,12 +151,17 @@ impl Chain {
             logs.push(DigestItem::Other(self.forks.encode()));
         }
         let digest = Digest { logs };
-        let runtime = Arc::clone(self.runtime_at(number));
+        // A block that brings a new runtime is still made by the one before.
+        let runtime = Arc::clone(self.runtime_at(number - 1));
+        let is_upgrade = self.runtime_at(number).version != runtime.version;
         let genesis_hash = self.genesis_hash;
 
         let storage = self.store.at(number - 1).expect("the best block's storage is kept");
         let mut execution = BlockExecution::new(Some(storage), &runtime, &self.beacon, number);
         execution.initialize(parent_hash, &digest);
+        if is_upgrade {
+            execution.deposit(system::Event::CodeUpdated);
+        }
         let results = commands.iter().map(|command| execution.command(command)).collect();
         execution.set_time(now);
         let mut inherent = RuntimeCall::Timestamp(timestamp::Call::set { now }).encode();
@@ -218,7 +223,9 @@ impl Chain {
         results.into_iter().map(|result| result.map_err(|problem| DevNetError::refused("command", problem))).collect()
     }
 
-    /// Has the next block and all after it made by a runtime with a higher spec version and moved indices.
+    /// Makes a block that brings a runtime with a higher spec version and moved indices, as a block does that sets the
+    /// code: it is made by the old runtime, all after it are made by the new one, and who asks at it is told of the new
+    /// one.
     pub(crate) fn upgrade_runtime(&mut self) -> Result<u32, DevNetError> {
         let upgrades = self.runtimes.len();
         if upgrades > usize::from(crate::metadata::Layout::MAX_SHIFT) {

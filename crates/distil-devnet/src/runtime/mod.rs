@@ -136,9 +136,6 @@ impl<'a> BlockExecution<'a> {
         if before.as_ref().is_none_or(|upgrade| upgrade.spec_version != spec_version) {
             let upgrade = LastRuntimeUpgradeInfo { spec_version, spec_name: SPEC_NAME.to_owned() };
             system::LAST_RUNTIME_UPGRADE.put(&mut self.storage, (), &upgrade);
-            if before.is_some() {
-                self.deposit(system::Event::CodeUpdated);
-            }
         }
         if self.number > 0 {
             self.reveal_commitments();
