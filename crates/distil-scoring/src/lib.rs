@@ -95,7 +95,9 @@ pub use miner::{
     Miner, NearCopy, Seat,
 };
 pub use paired::PairedTest;
-pub use plan::{Plan, PlannedStudent, Role, RoundPlan, Throne, Vacancy, plan};
+pub use plan::{
+    Plan, PlannedStudent, Role, RoundPlan, Throne, Vacancy, challengers_in_turn, interruption_wait_s, plan,
+};
 pub use recorded::{RecordedDecision, RecordedRound, RecordedVerdict};
 pub use round_id::{RoundId, RoundSettings};
 pub use rules::Rules;

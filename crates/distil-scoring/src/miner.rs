@@ -36,6 +36,9 @@ pub struct Miner {
     /// How many isolated failures of its own it has had.
     #[serde(default)]
     pub failures: u8,
+    /// How often it was kept from a result, through no proven fault of its own, since its last result.
+    #[serde(default)]
+    pub interruptions: u32,
     /// How its last evaluation went, if it had one.
     #[serde(default)]
     pub evaluation: Option<Evaluation>,
@@ -55,6 +58,7 @@ impl Miner {
             check: CheckVerdict::NotChecked,
             disqualification: None,
             failures: 0,
+            interruptions: 0,
             evaluation: None,
             near_copy: None,
         }

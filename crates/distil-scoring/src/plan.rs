@@ -186,7 +186,7 @@ pub struct Plan {
 /// Plans the round of a block.
 ///
 /// A round is needed when there is an eligible challenger that was not evaluated, or the throne is vacant and there is
-/// anybody to take it. A king alone is no reason for one. With a vacant throne, the [`Rules::RETURNING`] best that
+/// anybody to take it. A king alone is no reason for one. Challengers are taken [in turn](challengers_in_turn). With a vacant throne, the [`Rules::RETURNING`] best that
 /// completed an earlier round and are still eligible take part as well. Their old scores say who is taken in and
 /// nothing else.
 ///
@@ -220,18 +220,16 @@ pub fn plan(
     };
     let held = throne.king();
 
-    let mut challengers = Vec::new();
+    let others = || all.iter().copied().filter(|miner| Some(miner.key) != held);
     let mut completed = Vec::new();
-    for miner in all.iter().filter(|miner| Some(miner.key) != held) {
-        match &standings[&miner.key] {
-            Standing::Challenger => challengers.push(*miner),
-            Standing::Evaluated { evaluation } if evaluation.result == EvaluationResult::Completed => {
-                completed.extend(evaluation.kl.map(|kl| (kl, *miner)));
-            }
-            _ => {}
+    for miner in others() {
+        if let Standing::Evaluated { evaluation } = &standings[&miner.key]
+            && evaluation.result == EvaluationResult::Completed
+        {
+            completed.extend(evaluation.kl.map(|kl| (kl, miner)));
         }
     }
-    challengers.sort_by_key(|miner| miner.key);
+    let mut challengers = challengers_in_turn(others(), &standings);
     let postponed = challengers.iter().skip(rules.challengers_per_round()).map(|miner| miner.key).collect();
     challengers.truncate(rules.challengers_per_round());
     let mut students: Vec<PlannedStudent> =
@@ -253,6 +251,37 @@ pub fn plan(
         Some(RoundPlan::try_from(RawPlan { id, block, settings, throne: throne.clone(), students })?)
     };
     Ok(Plan { throne, standings, round, postponed })
+}
+
+/// The challengers among miners in the order in which rounds take them: who was interrupted least often comes first, and
+/// of equals the earlier commitment.
+///
+/// So those whose passes come to nothing, through a network's fault or by design, take the places that others leave,
+/// and never keep others from theirs.
+pub fn challengers_in_turn<'m>(
+    miners: impl IntoIterator<Item = &'m Miner>,
+    standings: &BTreeMap<MinerKey, Standing>,
+) -> Vec<&'m Miner> {
+    let is_challenger = |miner: &&Miner| matches!(standings.get(&miner.key), Some(Standing::Challenger));
+    let mut challengers: Vec<&Miner> = miners.into_iter().filter(is_challenger).collect();
+    challengers.sort_by_key(|miner| (miner.interruptions, miner.key));
+    challengers
+}
+
+/// How long a miner waits, in seconds, that was kept from a result so many times in a row: ten minutes, about a round,
+/// and twice as long each time, up to a day.
+///
+/// ```
+/// use distil_scoring::interruption_wait_s;
+///
+/// assert_eq!([1, 2, 3].map(interruption_wait_s), [600, 1200, 2400]);
+/// assert_eq!(interruption_wait_s(9), 24 * 3600);
+/// ```
+pub fn interruption_wait_s(interruptions: u32) -> u64 {
+    const FIRST_S: u64 = 600;
+    const LONGEST_S: u64 = 24 * 3600;
+    // 2^8 times the first is more than a day.
+    (FIRST_S << interruptions.saturating_sub(1).min(8)).min(LONGEST_S)
 }
 
 fn student(miner: &Miner, role: Role) -> PlannedStudent {

@@ -62,6 +62,7 @@ mod checks;
 mod contenders;
 mod digest;
 mod error;
+mod interruptions;
 mod king;
 mod legacy;
 mod lock;
@@ -78,6 +79,7 @@ pub use checks::{CheckRecord, CheckState};
 pub use contenders::Contender;
 pub use digest::{Bf16Digest, RawDigest, RecordDigest, TensorDigests};
 pub use error::StoreError;
+pub use interruptions::Interruptions;
 pub use king::{Announcement, King, Reign, ReignEnd};
 pub use legacy::{ImportEntry, ImportOptions, ImportOutcome, ImportReport, ImportedItem, preview_import};
 pub use rounds::{

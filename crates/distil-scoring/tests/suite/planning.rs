@@ -3,7 +3,7 @@
 use crate::common::{block, completed, evaluation, hotkey, miner, miner_at, planned, rules, settings};
 use distil_scoring::{
     CheckVerdict, Disqualification, DisqualificationCode, Error, EvaluationResult, Miner, NearCopy, NotEligible, Role,
-    RoundPlan, Rules, Seat, Standing, Throne, Vacancy, plan, standings,
+    RoundPlan, Rules, Seat, Standing, Throne, Vacancy, challengers_in_turn, interruption_wait_s, plan, standings,
 };
 use distil_types::{MinerKey, Uid};
 use proptest::prelude::*;
@@ -150,6 +150,34 @@ fn d12_a_round_has_a_cap_and_the_rest_wait_their_turn() {
     assert!(round.students()[1..].iter().map(|student| student.miner).eq(miners[..8].iter().map(|miner| miner.key)));
     assert!(first.postponed.iter().copied().eq(miners[8..].iter().map(|miner| miner.key)));
     assert_eq!(Rules::CHALLENGERS_PER_ROUND, 15);
+}
+
+#[test]
+fn c7_who_is_interrupted_again_and_again_keeps_nobody_from_a_place() {
+    // Fifteen early commitments whose passes never end would otherwise fill each round, for ever.
+    let interrupted = |name, interruptions| Miner { interruptions, ..miner(name) };
+    let mut miners: Vec<Miner> = (1..=15).map(|name| interrupted(name, u32::from(name))).collect();
+    miners.extend([miner(40), miner(30), interrupted(50, 1)]);
+    let king = miner_at(100, 5);
+    let plan = planned(Some(&king), &miners);
+    let taken: Vec<MinerKey> = plan.round.unwrap().students()[1..].iter().map(|student| student.miner).collect();
+    for name in [30, 40, 50] {
+        assert!(taken.contains(&miner(name).key), "{name}");
+    }
+    assert_eq!(plan.postponed, [13, 14, 15].map(|name| miner(name).key), "those interrupted most often wait");
+    assert!(taken.is_sorted(), "a round's students run in the order of their commitments all the same");
+    let turns = challengers_in_turn(&miners, &plan.standings);
+    let first: Vec<MinerKey> = turns[..4].iter().map(|miner| miner.key).collect();
+    assert_eq!(first, [30, 40, 1, 50].map(|name| miner(name).key));
+}
+
+proptest! {
+    #[test]
+    fn waits_after_interruptions_grow_to_a_day_and_no_further(interruptions: u32) {
+        let (wait_s, next_s) = (interruption_wait_s(interruptions), interruption_wait_s(interruptions.saturating_add(1)));
+        prop_assert!((600..=86_400).contains(&wait_s) && wait_s <= next_s && next_s <= 2 * wait_s);
+        prop_assert!(interruptions < 9 || wait_s == 86_400);
+    }
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! The steps of a round, each one transaction.
 
-use distil_scoring::{ConfirmedDecision, RoundPlan, StudentRun};
+use distil_scoring::{ConfirmedDecision, RoundPlan, StudentResult, StudentRun};
 use distil_types::MinerKey;
 use rusqlite::OptionalExtension as _;
 use serde_json::Value;
@@ -9,6 +9,7 @@ use super::reading::{open_round_number, read_teacher, require_open, require_unde
 use super::{NewRound, RoundNumber, TeacherRecord, WrittenRecord};
 use crate::blobs::{positions_to_blob, tokens_to_blob};
 use crate::digest::RecordDigest;
+use crate::interruptions::forget_interruptions;
 use crate::king::{change_crown, current_king};
 use crate::sql::{Text, json, miner, to_json};
 use crate::verdicts::{insert_disqualification, insert_failure};
@@ -150,7 +151,8 @@ impl Store {
 
     /// Records how a student did, once.
     ///
-    /// `positions_kl_nats` has the KL at every position of each prompt that was done.
+    /// `positions_kl_nats` has the KL at every position of each prompt that was done. Whatever kept the student from a
+    /// result before is forgotten, unless this is no result either.
     ///
     /// # Errors
     ///
@@ -195,6 +197,9 @@ impl Store {
                  WHERE round = ?1 AND hotkey = ?2 AND commit_block = ?3",
                 (round.0, Text(key.hotkey), key.commit_block, result, details.to_string(), blob, unix_ms),
             )?;
+            if !matches!(run.result, StudentResult::Interrupted { .. }) {
+                forget_interruptions(transaction, key)?;
+            }
             Ok(())
         })
     }

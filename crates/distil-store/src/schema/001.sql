@@ -114,6 +114,16 @@ CREATE TABLE failures (
     PRIMARY KEY (hotkey, commit_block, round)
 ) STRICT;
 
+-- What kept a miner from a result since its last one, at most once for each block.
+CREATE TABLE interruptions (
+    hotkey TEXT NOT NULL,
+    commit_block INTEGER NOT NULL,
+    block INTEGER NOT NULL,
+    reason TEXT NOT NULL,
+    interrupted_unix_ms INTEGER NOT NULL,
+    PRIMARY KEY (hotkey, commit_block, block)
+) STRICT;
+
 CREATE TABLE evaluated (
     hotkey TEXT NOT NULL,
     commit_block INTEGER NOT NULL,

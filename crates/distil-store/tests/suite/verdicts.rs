@@ -1,6 +1,6 @@
 //! What is known of miners: first entries, checks, digests, disqualifications, standings.
 
-use distil_scoring::{Disqualification, DisqualificationCode};
+use distil_scoring::{Disqualification, DisqualificationCode, StudentResult, StudentRun};
 use distil_store::{
     Bf16Digest, CheckRecord, CheckState, RawDigest, SeenEntry, SeenMiner, SeenSubmission, Standing, Store, StoreError,
     TensorDigests,
@@ -9,7 +9,7 @@ use distil_types::{MinerKey, Uid};
 use rusqlite::Connection;
 use serde_json::json;
 
-use crate::common::{block, commitment, hotkey, key, planned, play, seen};
+use crate::common::{block, commitment, completed, hotkey, key, planned, play, seen};
 
 pub(crate) fn waiting(reason: &str) -> CheckRecord {
     CheckRecord {
@@ -121,6 +121,29 @@ fn a9_a_disqualification_is_lifted_with_all_that_came_with_it() {
     assert_eq!(history.len(), 2);
     assert_eq!(history[0].lifted.as_ref().unwrap().reason, "the check was wrong");
     assert!(history[1].lifted.is_none());
+}
+
+#[test]
+fn c7_interruptions_count_once_a_block_until_there_is_a_result() {
+    let (_folder, mut store) = store();
+    let (one, two) = (key(1, 10), key(2, 20));
+    assert_eq!(store.record_interruption(&one, 50, "timeout", 1).unwrap(), 1);
+    assert_eq!(store.record_interruption(&one, 50, "reset", 2).unwrap(), 1, "the same step, taken again");
+    assert_eq!(store.record_interruption(&one, 100, "503", 3).unwrap(), 2);
+    assert_eq!(store.record_interruption(&two, 100, "503", 3).unwrap(), 1);
+    let all = store.interruptions().unwrap();
+    assert_eq!((all[&one].in_a_row, all[&one].last_block, all[&one].last_reason.as_str()), (2, 100, "503"));
+    // A check that passes is no result.
+    store.record_check(&one, &CheckRecord { state: CheckState::Passed, ..waiting("") }).unwrap();
+    let start = planned(150, None, &[(1, 10), (2, 20)]);
+    let round = store.begin_round(&start, 4).unwrap();
+    let interrupted = StudentResult::Interrupted { reason: "503".to_owned() };
+    let runs = [StudentRun::new(start.plan.id(), one, interrupted), completed(&start.plan, two, 0.5)];
+    for run in &runs {
+        store.record_result(round, run, &json!({}), &[], 5).unwrap();
+    }
+    let all = store.interruptions().unwrap();
+    assert_eq!(all.keys().collect::<Vec<_>>(), [&one], "only a result ends them");
 }
 
 #[test]
