@@ -7,6 +7,7 @@ use distil_types::MinerKey;
 use rusqlite::{Connection, OptionalExtension as _, Row};
 use serde::{Deserialize, Serialize};
 
+use crate::interruptions::forget_interruptions;
 use crate::rounds::require_known_round;
 use crate::sql::{Text, disqualification_code, json, miner};
 use crate::store::Fault;
@@ -48,7 +49,8 @@ pub struct IsolatedFailure {
 }
 
 impl Store {
-    /// Disqualifies a miner. Does nothing and gives `false` where it stands disqualified already.
+    /// Disqualifies a miner. Does nothing and gives `false` where it stands disqualified already, and for a copy where the
+    /// same was [lifted](Self::lift_disqualification) on the same evidence: a finding about the same weights is no news.
     ///
     /// # Errors
     ///
@@ -62,9 +64,9 @@ impl Store {
         self.write(|transaction| insert_disqualification(transaction, disqualification, block, None, unix_ms))
     }
 
-    /// Lifts the disqualification that stands, and what came with it: an `invalid` check and its log of absences are
-    /// forgotten, so that the repository is looked at anew, and so is the evaluation by the round that found it. The
-    /// disqualification stays in the [history](StoreReader::disqualification_history).
+    /// Lifts the disqualification that stands, and what came with it: the check of the repository, with its absences, and
+    /// what interrupted the miner are forgotten, so that all is looked at anew, and so is the evaluation by the round that
+    /// found it. The disqualification stays in the [history](StoreReader::disqualification_history).
     ///
     /// # Errors
     ///
@@ -88,13 +90,10 @@ impl Store {
                 (id, unix_ms, reason),
             )?;
             transaction.execute(
-                "DELETE FROM checks WHERE hotkey = ?1 AND commit_block = ?2 AND state = 'invalid'",
+                "DELETE FROM checks WHERE hotkey = ?1 AND commit_block = ?2",
                 (&key_columns.0, key_columns.1),
             )?;
-            transaction.execute(
-                "UPDATE checks SET absence_log = NULL WHERE hotkey = ?1 AND commit_block = ?2",
-                (&key_columns.0, key_columns.1),
-            )?;
+            forget_interruptions(transaction, key)?;
             transaction.execute(
                 "DELETE FROM evaluated WHERE hotkey = ?1 AND commit_block = ?2 AND round = ?3",
                 (&key_columns.0, key_columns.1, round),
@@ -257,7 +256,11 @@ pub(crate) fn insert_disqualification(
         .prepare_cached(
             "INSERT INTO disqualifications
                  (hotkey, commit_block, code, sentence, evidence, block, round, disqualified_unix_ms)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)
+             SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8
+             WHERE NOT EXISTS (
+                 SELECT 1 FROM disqualifications
+                 WHERE hotkey = ?1 AND commit_block = ?2 AND code = ?3 AND code = 'COPY' AND evidence = ?5
+                     AND lifted_unix_ms IS NOT NULL)
              ON CONFLICT (hotkey, commit_block) WHERE lifted_unix_ms IS NULL DO NOTHING",
         )?
         .execute((

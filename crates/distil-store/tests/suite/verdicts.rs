@@ -124,6 +124,38 @@ fn a9_a_disqualification_is_lifted_with_all_that_came_with_it() {
 }
 
 #[test]
+fn a9_a_copy_that_was_lifted_stays_lifted_on_the_same_evidence() {
+    let (_folder, mut store) = store();
+    let copy = key(1, 10);
+    let of = |code, tensors: &str| Disqualification { evidence: json!({ "tensors": tensors }), ..out(copy, code) };
+    assert!(store.disqualify(&of(DisqualificationCode::Copy, "ab"), 100, 1).unwrap());
+    store.lift_disqualification(&copy, "both are of one laboratory", 2).unwrap();
+    assert!(!store.disqualify(&of(DisqualificationCode::Copy, "ab"), 150, 3).unwrap(), "nothing new is known");
+    assert!(store.disqualification(&copy).unwrap().is_none());
+    // Other evidence, another code and another miner are other findings.
+    let other = Disqualification { miner: key(2, 20), ..of(DisqualificationCode::Copy, "ab") };
+    assert!(store.disqualify(&other, 150, 3).unwrap());
+    assert!(store.disqualify(&of(DisqualificationCode::Copy, "cd"), 150, 3).unwrap());
+    store.lift_disqualification(&copy, "that too", 4).unwrap();
+    assert!(store.disqualify(&of(DisqualificationCode::Removed, "ab"), 200, 5).unwrap());
+    store.lift_disqualification(&copy, "it was a misunderstanding", 6).unwrap();
+    assert!(store.disqualify(&of(DisqualificationCode::Removed, "ab"), 200, 7).unwrap(), "it may go once more");
+}
+
+#[test]
+fn a9_lifting_forgets_absences_and_interruptions() {
+    let (_folder, mut store) = store();
+    let gone = key(1, 10);
+    let check = CheckRecord { repository: Some(json!({ "absences": { "looks": 7 } })), ..waiting("it is gone") };
+    store.record_check(&gone, &check).unwrap();
+    store.record_interruption(&gone, 50, "the network", 1).unwrap();
+    store.disqualify(&out(gone, DisqualificationCode::Removed), 100, 2).unwrap();
+    store.lift_disqualification(&gone, "the Hub was wrong", 3).unwrap();
+    assert!(store.check(&gone).unwrap().is_none(), "the next look is the first");
+    assert!(store.interruptions().unwrap().is_empty());
+}
+
+#[test]
 fn c7_interruptions_count_once_a_block_until_there_is_a_result() {
     let (_folder, mut store) = store();
     let (one, two) = (key(1, 10), key(2, 20));
