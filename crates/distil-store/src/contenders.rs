@@ -28,6 +28,8 @@ pub struct Contender {
     pub isolated_failures: u32,
     /// Its newest evaluation that is done.
     pub evaluation: Option<Evaluation>,
+    /// How often in a row it was kept from a result through no fault of its own.
+    pub interruptions: u32,
 }
 
 /// What is known of those in `who`.
@@ -37,6 +39,8 @@ const KNOWN: &str = "
         out.code, out.sentence AS out_sentence, out.evidence,
         (SELECT count(*) FROM failures
          WHERE failures.hotkey = who.hotkey AND failures.commit_block = who.commit_block) AS failures,
+        (SELECT count(*) FROM interruptions
+         WHERE interruptions.hotkey = who.hotkey AND interruptions.commit_block = who.commit_block) AS interruptions,
         evaluated.evaluation
     FROM who
     LEFT JOIN checks ON checks.hotkey = who.hotkey AND checks.commit_block = who.commit_block
@@ -111,5 +115,6 @@ fn contender(row: &Row<'_>) -> rusqlite::Result<Contender> {
         disqualification,
         isolated_failures: row.get("failures")?,
         evaluation: row.get::<_, Option<Json<Evaluation>>>("evaluation")?.map(|json| json.0),
+        interruptions: row.get("interruptions")?,
     })
 }

@@ -85,6 +85,7 @@ fn miner(contender: Contender, seat: Option<Seat>) -> Miner {
     miner.disqualification = contender.disqualification;
     miner.failures = u8::try_from(contender.isolated_failures).unwrap_or(u8::MAX);
     miner.evaluation = contender.evaluation;
+    miner.interruptions = contender.interruptions;
     miner
 }
 

@@ -92,7 +92,7 @@ pub enum Event {
         /// How it ended.
         end: StudentEnd,
     },
-    /// A model known to be good was run after the king failed.
+    /// A model known to be good was run after a student failed of whom nothing else could show that it was its own doing.
     Canary {
         /// It ran.
         passed: bool,

@@ -1,6 +1,6 @@
 //! A verdict for each commitment: what its repository holds, asked of the Hub once and kept by its revision.
 
-use crate::Stop;
+use crate::{Stop, told};
 use distil_checker::{
     AbsenceLog, CheckReport, Code, ExpectedRepository, HubRepository, Integrity, IntegrityWatch, Requirements,
     Severity, Verdict, check,
@@ -23,7 +23,8 @@ pub(crate) struct Looks {
     pub(crate) expected: Option<ExpectedRepository>,
     /// Its absences.
     pub(crate) absences: AbsenceLog,
-    /// Checks in a row that could not be finished.
+    /// Checks in a row that could not be finished. Passes that came to nothing are counted elsewhere: a check that passes
+    /// does not undo them.
     pub(crate) unfinished: u32,
 }
 
@@ -38,6 +39,8 @@ pub(crate) enum Judgement {
     Removed { sentence: String, evidence: Value },
     /// Nobody can tell yet. It counts against nobody.
     Waiting { reason: String, not_before_unix_s: u64 },
+    /// It passed its checks and has no result, however often it was tried. That counts against nobody either.
+    PutOff { reason: String, tries: u32, not_before_unix_s: u64 },
 }
 
 /// One commitment to be judged.
@@ -102,7 +105,7 @@ impl Judge<'_> {
                 looks.expected = Some(ExpectedRepository::of(&snapshot));
                 HubRepository::from_snapshot(self.hub, snapshot)
             }
-            Err(error) => return self.unfinished(error.to_string(), looks),
+            Err(error) => return self.unfinished(told::of_hub(&error), looks),
         };
         let report = match repository {
             Ok(repository) => check(&repository, self.requirements),
@@ -130,7 +133,7 @@ impl Judge<'_> {
     }
 
     /// What a look says that did not find the repository unharmed.
-    pub(crate) fn absent(&self, integrity: Integrity) -> Judgement {
+    fn absent(&self, integrity: Integrity) -> Judgement {
         match integrity {
             Integrity::Removed(absence) | Integrity::Private(absence) if absence.is_final => {
                 let sentence = format!(
@@ -154,7 +157,7 @@ impl Judge<'_> {
     }
 
     /// Waits, longer each time.
-    pub(crate) fn unfinished(&self, reason: String, looks: &mut Looks) -> Judgement {
+    fn unfinished(&self, reason: String, looks: &mut Looks) -> Judgement {
         let wait_s = (FIRST_WAIT_S << looks.unfinished.min(16)).min(LONGEST_WAIT_S);
         looks.unfinished = looks.unfinished.saturating_add(1);
         Judgement::Waiting { reason, not_before_unix_s: self.now_unix_s.saturating_add(wait_s) }

@@ -43,6 +43,7 @@
 #![forbid(unsafe_code)]
 
 mod census;
+mod compare;
 mod error;
 mod events;
 mod judge;
@@ -55,6 +56,7 @@ mod send;
 mod settings;
 mod stop;
 mod stored;
+mod told;
 mod validator;
 mod watch;
 

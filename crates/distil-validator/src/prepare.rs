@@ -3,9 +3,12 @@
 use crate::events::Event;
 use crate::judge::{Case, Judge, Judgement, Looks};
 use crate::models::NotFetched;
-use crate::{Validator, ValidatorError, census, models};
+use crate::{Validator, ValidatorError, census, models, told};
 use distil_checker::IntegrityWatch;
-use distil_scoring::{Attribution, CheckVerdict, Disqualification, DisqualificationCode, Miner, Standing, standings};
+use distil_scoring::{
+    Attribution, CheckVerdict, Disqualification, DisqualificationCode, FinishedRound, Miner, StudentResult,
+    challengers_in_turn, interruption_wait_s, standings,
+};
 use distil_store::{CheckRecord, CheckState};
 use distil_types::{BlockRef, Commitment, MinerKey};
 use serde_json::{Value, json};
@@ -51,9 +54,11 @@ impl Validator {
         judgement: Judgement,
     ) -> Result<(), ValidatorError> {
         let unix_ms = self.now_ms();
+        // All of it can be read on pages.
         let (state, report, out) = match judgement {
-            Judgement::Passed { report } => (CheckState::Passed, report, None),
+            Judgement::Passed { report } => (CheckState::Passed, told::document(report), None),
             Judgement::Invalid { codes, sentence, report } => {
+                let (sentence, report) = (told::without_paths(&sentence), told::document(report));
                 let out =
                     (DisqualificationCode::Invalid, sentence.clone(), json!({ "codes": codes, "report": report }));
                 (CheckState::Invalid { codes, sentence }, report, Some(out))
@@ -64,10 +69,14 @@ impl Validator {
                     tries: looks.unfinished,
                     not_before_unix_s: unix_ms / 1000,
                 };
-                (state, Value::Null, Some((DisqualificationCode::Removed, sentence, evidence)))
+                (state, Value::Null, Some((DisqualificationCode::Removed, sentence, told::document(evidence))))
             }
             Judgement::Waiting { reason, not_before_unix_s } => {
-                (CheckState::Waiting { reason, tries: looks.unfinished, not_before_unix_s }, Value::Null, None)
+                let (reason, tries) = (told::without_paths(&reason), looks.unfinished);
+                (CheckState::Waiting { reason, tries, not_before_unix_s }, Value::Null, None)
+            }
+            Judgement::PutOff { reason, tries, not_before_unix_s } => {
+                (CheckState::Waiting { reason, tries, not_before_unix_s }, Value::Null, None)
             }
         };
         let (verdict, passed) = match &state {
@@ -112,72 +121,97 @@ impl Validator {
     /// round takes; those behind them come when their turn does.
     pub(crate) fn digest_challengers(&mut self, block: BlockRef, miners: &[Miner]) -> Result<(), ValidatorError> {
         let standings = standings(miners)?;
-        let mut challengers: Vec<&Miner> =
-            miners.iter().filter(|miner| matches!(standings.get(&miner.key), Some(Standing::Challenger))).collect();
-        challengers.sort_by_key(|miner| miner.key);
+        let king = self.store.king()?.map(|reign| reign.king.miner);
         let mut places = self.settings.rules.challengers_per_round();
-        for miner in challengers {
+        for miner in challengers_in_turn(miners, &standings) {
             if places == 0 {
                 break;
             }
             self.check_stop()?;
-            if self.store.digests(&miner.key)?.is_none() {
-                match self.fetch_and_digest(&miner.commitment) {
-                    Ok(digests) => {
-                        let now = self.now_ms();
-                        self.store.record_digests(&miner.key, &miner.commitment, &digests, now)?;
-                    }
-                    Err(problem) => {
-                        self.put_off(block, &miner.key, problem)?;
-                        continue;
-                    }
-                }
+            if let Err(problem) = self.bring(miner)? {
+                self.put_off(block, &miner.key, problem)?;
+                continue;
             }
-            if !self.disqualify_exact_copies(block, &miner.key)? {
+            let is_out = self.disqualify_exact_copies(block, &miner.key)?;
+            if !is_out && Some(miner.key) != king {
                 places -= 1;
             }
         }
         Ok(())
     }
 
-    fn fetch_and_digest(&self, commitment: &Commitment) -> Result<distil_store::TensorDigests, NotFetched> {
-        let folder = models::fetch(&self.hub, commitment)?;
-        models::digest(&folder, self.settings.threads)
+    /// Sees to it that a model is on this host, for others to be compared with it, and digested.
+    fn bring(&mut self, miner: &Miner) -> Result<Result<(), NotFetched>, ValidatorError> {
+        let is_digested = self.store.digests(&miner.key)?.is_some();
+        let digests = models::open(&self.hub, &miner.commitment).and_then(|model| match is_digested {
+            true => Ok(None),
+            false => models::digest(&model, &miner.commitment, self.settings.threads).map(Some),
+        });
+        let digests = match digests {
+            Ok(digests) => digests,
+            Err(problem) => return Ok(Err(problem)),
+        };
+        if let Some(digests) = digests {
+            let now = self.now_ms();
+            self.store.record_digests(&miner.key, &miner.commitment, &digests, now)?;
+        }
+        Ok(Ok(()))
     }
 
     /// A model that could not be brought here waits; one that came whole and is none is invalid.
     fn put_off(&mut self, block: BlockRef, key: &MinerKey, problem: NotFetched) -> Result<(), ValidatorError> {
         let Some(check) = self.store.check(key)? else { return Ok(()) };
-        let mut looks = looks_of(&check);
-        let judgement = match problem {
-            NotFetched::Later { reason } => self.unfinished(reason, &mut looks),
-            NotFetched::Broken { reason } => Judgement::Invalid {
-                codes: vec!["missing_tensors".to_owned()],
-                sentence: format!("its weights cannot be loaded: {reason}"),
-                report: check.report.clone(),
-            },
-        };
-        self.record_judgement(block, key, &check.commitment, &looks, judgement)
+        let looks = looks_of(&check);
+        let damage = || models::damage(&self.hub, &check.commitment, &looks.expected.as_ref()?.files);
+        match problem {
+            NotFetched::Broken { reason } if damage().is_none() => {
+                let judgement = Judgement::Invalid {
+                    codes: vec!["missing_tensors".to_owned()],
+                    sentence: format!("its weights cannot be loaded: {reason}"),
+                    report: check.report.clone(),
+                };
+                self.record_judgement(block, key, &check.commitment, &looks, judgement)
+            }
+            NotFetched::Broken { .. } => {
+                let reason = "the copy of its files on the validator's host is damaged".to_owned();
+                self.interrupted(block, key, reason)
+            }
+            NotFetched::Later { reason } => self.interrupted(block, key, reason),
+        }
     }
 
-    fn unfinished(&self, reason: String, looks: &mut Looks) -> Judgement {
-        let judge = Judge {
-            hub: &self.hub,
-            teacher: &self.teacher,
-            requirements: &self.requirements,
-            now_unix_s: self.now_ms() / 1000,
-        };
-        judge.unfinished(reason, looks)
+    /// Counts that a miner was kept from a result, and has it wait, longer each time.
+    fn interrupted(&mut self, block: BlockRef, key: &MinerKey, reason: String) -> Result<(), ValidatorError> {
+        let now = self.now_ms();
+        let interruptions = self.store.record_interruption(key, block.number, &reason, now)?;
+        self.wait_after(block, key, reason, interruptions)
     }
 
-    /// A student that had no result through the network's fault: it is looked at anew after a while, longer each time.
-    pub(crate) fn put_off_interrupted(
+    fn wait_after(
         &mut self,
         block: BlockRef,
         key: &MinerKey,
-        reason: &str,
+        reason: String,
+        interruptions: u32,
     ) -> Result<(), ValidatorError> {
-        self.put_off(block, key, NotFetched::Later { reason: reason.to_owned() })
+        let Some(check) = self.store.check(key)? else { return Ok(()) };
+        let not_before_unix_s = (self.now_ms() / 1000).saturating_add(interruption_wait_s(interruptions));
+        let judgement = Judgement::PutOff { reason, tries: interruptions, not_before_unix_s };
+        self.record_judgement(block, key, &check.commitment, &looks_of(&check), judgement)
+    }
+
+    /// The students of a round that had no result for a reason that may be their own wait, and are then looked at anew.
+    pub(crate) fn put_off_interrupted(&mut self, round: &FinishedRound) -> Result<(), ValidatorError> {
+        let block = round.plan().block();
+        let interruptions = self.store.interruptions()?;
+        for run in round.runs() {
+            if let (StudentResult::Interrupted { reason }, Some(own)) = (&run.result, interruptions.get(&run.student))
+                && own.last_block == block.number
+            {
+                self.wait_after(block, &run.student, reason.clone(), own.in_a_row)?;
+            }
+        }
+        Ok(())
     }
 
     /// Of all that have the tensors of this miner, the earliest commitment stays. Gives whether this one is out.
@@ -192,7 +226,8 @@ impl Validator {
                 let sentence = format!("the same tensors as those that {original} committed earlier");
                 let evidence = json!({ "original": original, "tensors": digests.raw.to_string() });
                 self.disqualify(&copy, DisqualificationCode::Copy, sentence, evidence, block)?;
-                is_out |= copy == *key;
+                // One that was lifted is not disqualified again.
+                is_out |= copy == *key && self.store.disqualification(&copy)?.is_some();
             }
         }
         Ok(is_out)
@@ -233,6 +268,6 @@ impl Validator {
     }
 }
 
-fn looks_of(check: &CheckRecord) -> Looks {
+pub(crate) fn looks_of(check: &CheckRecord) -> Looks {
     check.repository.as_ref().and_then(|json| serde_json::from_value(json.clone()).ok()).unwrap_or_default()
 }

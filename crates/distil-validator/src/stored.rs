@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 
-use crate::ValidatorError;
+use crate::{ValidatorError, told};
 
 /// What is kept of a student's pass beside its result and its positions.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
@@ -102,8 +102,8 @@ pub(crate) fn integrity(found: distil_checker::Integrity) -> Integrity {
         Found::Unchanged => Integrity::Same,
         Found::Changed { difference } => Integrity::Changed { evidence: json!({ "difference": difference }) },
         Found::Removed(absence) | Found::Private(absence) => {
-            Integrity::Gone { proven: absence.is_final, evidence: json!(absence) }
+            Integrity::Gone { proven: absence.is_final, evidence: told::document(json!(absence)) }
         }
-        Found::CantTell { reason, .. } => Integrity::CantTell { reason },
+        Found::CantTell { reason, .. } => Integrity::CantTell { reason: told::without_paths(&reason) },
     }
 }

@@ -5,12 +5,12 @@ use crate::{Stop, ValidatorError, ValidatorSettings, census, record};
 use census::Census;
 use distil_chain::wallet::HotkeySigner;
 use distil_chain::{ChainClient, ChainError, ErrorClass, Snapshot, SnapshotExpectation, SnapshotRefusal};
-use distil_checker::{FolderRepository, Requirements, TeacherFacts};
+use distil_checker::{ExpectedRepository, FolderRepository, Requirements, TeacherFacts};
 use distil_dataset::{Corpus, DrawRequest, Sampler};
 use distil_eval::worker::Worker;
 use distil_hub::{Hub, RepoAt, RepoFile, RepoKind};
 use distil_scoring::{
-    ConfirmedDecision, Decision, FinishedRound, Plan, RoundPlan, Seat, StudentResult, Throne, Vacancy, decide, plan,
+    ConfirmedDecision, Decision, FinishedRound, Plan, RoundPlan, Seat, Throne, Vacancy, decide, plan,
 };
 use distil_store::{NewRound, Round, RoundPrompt, Store, StoreReader};
 use distil_types::BlockRef;
@@ -52,6 +52,7 @@ pub struct Validator {
     pub(crate) stop: Stop,
     pub(crate) runtime: tokio::runtime::Runtime,
     pub(crate) teacher: RepoAt,
+    pub(crate) teacher_files: crate::compare::Files,
     pub(crate) requirements: Requirements,
     /// The newest snapshot's block, once all that is due there was done by this process.
     settled_block: Option<u64>,
@@ -121,6 +122,7 @@ impl Validator {
             stop,
             runtime,
             teacher,
+            teacher_files: ExpectedRepository::of(&snapshot).files,
             requirements,
             settled_block: None,
             weights_kept_ms: None,
@@ -336,13 +338,7 @@ impl Validator {
         let (confirmed, looks) = self.confirm(&finished)?;
         let now = self.now_ms();
         self.store.record_decision(round.number, &json!({ "integrity": looks }), now)?;
-        for run in finished.runs() {
-            if let StudentResult::Interrupted { reason } = &run.result
-                && Some(run.student) != plan.throne().king()
-            {
-                self.put_off_interrupted(plan.block(), &run.student, reason)?;
-            }
-        }
+        self.put_off_interrupted(&finished)?;
         let now = self.now_ms();
         self.store.finish_round(round.number, &confirmed, now)?;
         self.tell(Event::RoundDecided { outcome: Box::new(confirmed.into_outcome()) });

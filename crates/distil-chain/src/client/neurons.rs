@@ -134,7 +134,8 @@ async fn by_uid<T: DecodeAsType + IntoVisitor>(
     let mut found = BTreeMap::new();
     while let Some(item) = listed.next().await {
         let item = item.map_err(|error| connection.explain(entry, &error))?;
-        let key = item.key().map_err(|error| malformed(format!("a key of {entry}: {}", shortened(&error.to_string()))))?;
+        let key =
+            item.key().map_err(|error| malformed(format!("a key of {entry}: {}", shortened(&error.to_string()))))?;
         let (_, uid) = key.decode().map_err(|error| unsupported(at, &error))?;
         found.insert(uid, decoded(at, entry, item.value())?);
         if found.len() > MAX_NEURONS {

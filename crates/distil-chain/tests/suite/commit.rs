@@ -145,7 +145,6 @@ async fn a_transaction_in_the_block_of_an_upgrade_is_read_as_its_runtime_wrote_i
     let mut progress = |_| {};
     let (committed, ()) = tokio::join!(client.commit(NETUID, &plan, &miner, WAIT, &mut progress), upgrade());
     assert_eq!(committed.unwrap().block.number, net.admin().best_block().number);
-
 }
 
 #[tokio::test]

@@ -3,7 +3,8 @@
 use crate::chain::{NETUID, WAIT, client, client_settings, hotkey, moving, plan, requests, signer, subnet};
 use distil_chain::timelock::{DrandNetwork, Randomness};
 use distil_chain::{
-    Backoff, ChainClient, ChainError, ChainSettings, CommitPlan, CommittedContent, ErrorClass, LostReason, RevealState, TransactionStage, TransactionWait,
+    Backoff, ChainClient, ChainError, ChainSettings, CommitPlan, CommittedContent, ErrorClass, LostReason, RevealState,
+    TransactionStage, TransactionWait,
 };
 use distil_devnet::{BlockProduction, Command, DevNet, DevNetSettings, Fault, FaultKind, Neuron};
 use distil_types::Uid;
@@ -167,7 +168,12 @@ async fn times_without_end_are_no_trouble() {
     let net = subnet(at_rest());
     let forever = Duration::MAX;
     let backoff = Backoff { first: forever, longest: forever, jitter_seed: 1 };
-    let settings = ChainSettings { call_timeout: forever, overall_deadline: forever, backoff, ..client_settings(&[net.endpoint()]) };
+    let settings = ChainSettings {
+        call_timeout: forever,
+        overall_deadline: forever,
+        backoff,
+        ..client_settings(&[net.endpoint()])
+    };
     let client = ChainClient::new(settings).unwrap();
     let wait = TransactionWait { at_most: forever, ..WAIT };
     let plan = plan(&net, "alice/qwen-4b", 2);

@@ -36,7 +36,7 @@ pub(crate) const TESTS: &[(&str, fn())] = &[
 ];
 
 /// A world with a king: miner 1, of quality 3,000.
-fn with_king() -> (World, distil_validator::Validator, String) {
+pub(crate) fn with_king() -> (World, distil_validator::Validator, String) {
     let mut world = World::open();
     world.register(1..=8);
     let repo = world.enter(1, 3000);
@@ -143,7 +143,7 @@ fn d5_a_king_that_fails_voids_the_round() {
     }
 }
 
-fn fault_path(world: &World, repo: &str) -> std::path::PathBuf {
+pub(crate) fn fault_path(world: &World, repo: &str) -> std::path::PathBuf {
     crate::worker::fault_file(world.root.path(), repo)
 }
 

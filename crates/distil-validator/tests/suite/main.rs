@@ -13,6 +13,7 @@ mod rounds;
 mod sealed;
 mod site;
 mod standstill;
+mod unfinished;
 mod worker;
 mod world;
 
@@ -25,9 +26,17 @@ fn main() -> ExitCode {
         act::act(&arguments.collect::<Vec<_>>());
         return ExitCode::SUCCESS;
     }
-    let tests =
-        [rounds::TESTS, records::TESTS, faults::TESTS, killed::TESTS, sealed::TESTS, standstill::TESTS, long::TESTS]
-            .concat();
+    let tests = [
+        rounds::TESTS,
+        records::TESTS,
+        faults::TESTS,
+        unfinished::TESTS,
+        killed::TESTS,
+        sealed::TESTS,
+        standstill::TESTS,
+        long::TESTS,
+    ]
+    .concat();
     let trials = tests
         .into_iter()
         .map(|(name, test)| {

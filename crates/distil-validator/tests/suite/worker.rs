@@ -99,9 +99,35 @@ pub(crate) fn work(folder: &Path) {
     log.line(&format!("begin-{pass}"), &format!("{key} {repo}"));
     match pass.as_str() {
         "teacher" => teacher(folder, repo, revision, key, &what["prompts"]),
-        _ => student(folder, repo, key, what["cache_digest"].as_str().expect("a digest"), &log),
+        _ => student(folder, repo, revision, key, what["cache_digest"].as_str().expect("a digest"), &log),
     }
     log.line(&format!("end-{pass}"), &format!("{key} {repo}"));
+}
+
+/// What this worker says a fault of its host is.
+pub(crate) const HOST_FAULT: &str = "ssh: connect to host gpu-7.internal: /root/.cache/huggingface/hub is not there";
+
+/// A model's files as they lie in this worker's cache, where they stay once they were brought; those of students are
+/// taken from the validator's.
+fn files(folder: &Path, repo: &str, revision: &str) -> Value {
+    let told = folder.join("loaded").join(format!("{}.{revision}", repo.replace('/', ".")));
+    if let Ok(text) = fs::read_to_string(&told) {
+        return serde_json::from_str(&text).expect("JSON");
+    }
+    let cached = format!("hub/models--{}/snapshots/{revision}", repo.replace('/', "--"));
+    let model = if repo == "teacher/tiny" { folder.join("teacher") } else { folder.join(cached) };
+    let file = |name: &str| {
+        let bytes = fs::read(model.join(name)).ok()?;
+        let sha256: String = Sha256::digest(&bytes).iter().map(|byte| format!("{byte:02x}")).collect();
+        Some(json!({ "name": name, "bytes": bytes.len(), "sha256": sha256 }))
+    };
+    let Some(files) = ["config.json", "model.safetensors"].into_iter().map(file).collect::<Option<Value>>() else {
+        return json!([]);
+    };
+    fs::create_dir_all(folder.join("loaded")).expect("a folder");
+    let unfinished = told.with_extension("unfinished");
+    fs::write(&unfinished, files.to_string()).and_then(|()| fs::rename(&unfinished, &told)).expect("a file");
+    files
 }
 
 fn kept(folder: &Path, key: &str) -> std::path::PathBuf {
@@ -116,8 +142,8 @@ fn teacher(folder: &Path, repo: &str, revision: &str, key: &str, prompts: &Value
     let block = block_of(key);
     let digest: String = Sha256::digest(key).iter().map(|byte| format!("{byte:02x}")).collect();
     progress("generate", 0);
-    say(&json!({ "teacher": { "name": repo, "revision": revision, "architecture": "synthetic", "files": [],
-        "head_digest": digest, "tokenizer_digest": digest, "vocab_size": VOCABULARY } }));
+    say(&json!({ "teacher": { "name": repo, "revision": revision, "architecture": "synthetic",
+        "files": files(folder, repo, revision), "head_digest": digest, "tokenizer_digest": digest, "vocab_size": VOCABULARY } }));
     let (way, texts) = prompts.as_object().and_then(|prompts| prompts.iter().next()).expect("prompts");
     for (index, entry) in texts.as_array().expect("a list").iter().enumerate() {
         let (prompt, continuation) = match way.as_str() {
@@ -131,7 +157,7 @@ fn teacher(folder: &Path, repo: &str, revision: &str, key: &str, prompts: &Value
     say(&json!({ "done": { "cache_digest": digest, "seconds": {}, "peak_rss_bytes": null } }));
 }
 
-fn student(folder: &Path, repo: &str, key: &str, digest: &str, log: &Log) {
+fn student(folder: &Path, repo: &str, revision: &str, key: &str, digest: &str, log: &Log) {
     if fs::read_to_string(kept(folder, key)).ok().as_deref() != Some(digest) {
         return failed("teacher_cache_missing", "it is not kept");
     }
@@ -139,14 +165,19 @@ fn student(folder: &Path, repo: &str, key: &str, digest: &str, log: &Log) {
     progress("load", 0);
     let fault = fs::read_to_string(fault_file(folder, repo)).unwrap_or_default();
     if let Some(kind) = fault.trim().strip_prefix("failed-") {
-        return failed(kind, "as the test wants it");
+        return failed(kind, HOST_FAULT);
     }
-    say(&json!({ "student": { "architecture": "synthetic", "files": [] } }));
+    let mut files = files(folder, repo, revision);
+    let is_damaged = fault.trim() == "damaged";
+    if is_damaged {
+        files[1]["sha256"] = json!("00".repeat(32));
+    }
+    say(&json!({ "student": { "architecture": "synthetic", "files": files } }));
     progress("score", 0);
     let count = fs::read_to_string(folder.join("prompts")).expect("how many prompts").trim().parse().expect("a number");
     let is_teacher = repo == "teacher/tiny";
     for prompt in 0..count {
-        if prompt == 1 && !fault.is_empty() {
+        if prompt == 1 && !fault.is_empty() && !is_damaged {
             log.line("fault", fault.trim());
             return go_wrong(fault.trim());
         }

@@ -141,6 +141,11 @@ impl World {
         fs::create_dir_all(&folder).unwrap();
         write_model(&folder, 0);
         let teacher_revision = hub.publish(RepoKind::Model, TEACHER, &folder).unwrap();
+        // The worker has it already.
+        fs::create_dir_all(root.path().join("teacher")).unwrap();
+        for file in ["config.json", "model.safetensors"] {
+            fs::copy(folder.join(file), root.path().join("teacher").join(file)).unwrap();
+        }
         let texts: String = (0..120)
             .map(|text| format!("{}\n", json!({ "text": format!("Text {text} says what it says. ").repeat(20) })))
             .collect();
