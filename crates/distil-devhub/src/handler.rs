@@ -262,7 +262,7 @@ impl Asked<'_> {
                         Answer::redirect(StatusCode::TEMPORARY_REDIRECT, &location)
                     }
                     None => self.small_file(path, entry),
-                    Some(_) => self.lfs_file(name, path, entry),
+                    Some(_) => self.lfs_file(kind, name, path, entry),
                 };
                 Ok(answer.with(X_REPO_COMMIT, &commit.stamp.id))
             }
@@ -283,9 +283,9 @@ impl Asked<'_> {
             .with(CONTENT_DISPOSITION, &disposition(path))
     }
 
-    fn lfs_file(&self, name: &RepoName, path: &str, entry: &FileEntry) -> Answer {
+    fn lfs_file(&self, kind: RepoKind, name: &RepoName, path: &str, entry: &FileEntry) -> Answer {
         let etag = format!("\"{}\"", entry.blob.sha256);
-        let cdn_path = format!("/cdn/{}/{name}/{}", entry.blob.sha256, route::encode(path));
+        let cdn_path = format!("/cdn/{}/{}/{name}/{}", entry.blob.sha256, kind.plural(), route::encode(path));
         let location = format!("{}{cdn_path}?Signature={}", self.state.cdn_origin, signature(&cdn_path));
         let answer = if none_match_names(&self.parts.headers, &etag) {
             Answer::not_modified(&etag)
@@ -400,9 +400,12 @@ fn answer_cdn(state: &State, parts: &Parts) -> Answer {
     if !query.any(|(name, value)| name == "Signature" && value == signature(path)) {
         return refusal(StatusCode::FORBIDDEN, "AccessDenied");
     }
-    let Some(Route::Content { sha256, path }) = route::read_cdn(path) else {
+    let Some(Route::Content { sha256, kind, name, path }) = route::read_cdn(path) else {
         return refusal(StatusCode::NOT_FOUND, "NoSuchKey");
     };
+    if state.shelf().has_lost_content(kind, &name) {
+        return refusal(StatusCode::NOT_FOUND, "NoSuchKey");
+    }
     let Some(size_bytes) = state.store.size_bytes(&sha256) else {
         return refusal(StatusCode::NOT_FOUND, "NoSuchKey");
     };

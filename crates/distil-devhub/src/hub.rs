@@ -64,7 +64,7 @@ impl DevHub {
     }
 
     /// Publishes a folder as it is now: the first call creates the repository, a later one adds a commit that replaces
-    /// all files, and brings a removed repository back. Returns the commit's id, 40 hex digits, a function of the content and the commits before it: the same
+    /// all files, and brings a removed repository and lost content back. Returns the commit's id, 40 hex digits, a function of the content and the commits before it: the same
     /// calls give the same ids, the ones that git would give.
     ///
     /// # Errors
@@ -92,12 +92,25 @@ impl DevHub {
         Ok(())
     }
 
-    /// Brings a removed repository back.
+    /// Loses the content of a repository's LFS files, as the deletion of LFS objects does: git still holds their
+    /// pointers, so listings stay as they are and `resolve` still leads to the content server, which answers 404.
+    ///
+    /// # Errors
+    /// [`DevHubError::UnknownRepository`].
+    pub fn lose_content(&self, kind: RepoKind, repo: &str) -> Result<(), DevHubError> {
+        self.state.shelf().repository_mut(kind, repo)?.content_lost = true;
+        Ok(())
+    }
+
+    /// Brings back a removed repository, and content that was [lost](DevHub::lose_content).
     ///
     /// # Errors
     /// [`DevHubError::UnknownRepository`].
     pub fn restore(&self, kind: RepoKind, repo: &str) -> Result<(), DevHubError> {
-        self.state.shelf().repository_mut(kind, repo)?.removed = false;
+        let mut shelf = self.state.shelf();
+        let repository = shelf.repository_mut(kind, repo)?;
+        repository.removed = false;
+        repository.content_lost = false;
         Ok(())
     }
 

@@ -49,7 +49,8 @@
 //! sends it one has leaked it. Xet is not spoken: no answer has its headers, and clients fall back to plain HTTP.
 //!
 //! Repositories that are private, removed or never were answer 401 without a token and 404 with one that is not
-//! accepted; a gated one lists its files and refuses to give them; all refusals have the Hub's `X-Error-Code`.
+//! accepted; a gated one lists its files and refuses to give them; all refusals have the Hub's `X-Error-Code`. Of one
+//! whose LFS objects were deleted ([`DevHub::lose_content`]) the listing stays, and the content server answers 404.
 
 #![forbid(unsafe_code)]
 

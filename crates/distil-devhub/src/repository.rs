@@ -153,6 +153,8 @@ pub(crate) struct Repository {
     next_depth: u64,
     pub(crate) visibility: Visibility,
     pub(crate) removed: bool,
+    /// The content of its LFS files is gone; what git holds is not.
+    pub(crate) content_lost: bool,
 }
 
 /// The content of a folder, taken into the store.
@@ -160,7 +162,8 @@ pub(crate) type TakenFolder = BTreeMap<String, Blob>;
 
 impl Repository {
     pub(crate) fn new() -> Self {
-        Repository { commits: Vec::new(), next_depth: 0, visibility: Visibility::Public, removed: false }
+        let visibility = Visibility::Public;
+        Repository { commits: Vec::new(), next_depth: 0, visibility, removed: false, content_lost: false }
     }
 
     pub(crate) fn head(&self) -> Option<&Arc<Commit>> {

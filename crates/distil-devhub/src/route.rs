@@ -8,9 +8,11 @@ use crate::name::{RepoKind, RepoName};
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Route {
     Repository(RepoKind, RepoName, Ask),
-    /// Content of an LFS file: its SHA-256 and its path in the repository.
+    /// Content of an LFS file: its SHA-256, the repository, and its path there.
     Content {
         sha256: String,
+        kind: RepoKind,
+        name: RepoName,
         path: String,
     },
 }
@@ -71,13 +73,16 @@ pub(crate) fn read_hub(path: &str) -> Option<Route> {
     Some(Route::Repository(kind, RepoName::parse(&format!("{owner}/{name}")).ok()?, ask))
 }
 
-/// Reads a path of the content server: `/cdn/<sha256>/<owner>/<name>/<path>`.
+/// Reads a path of the content server: `/cdn/<sha256>/<models or datasets>/<owner>/<name>/<path>`.
 pub(crate) fn read_cdn(path: &str) -> Option<Route> {
     let parts = decode(path)?;
     match parts.as_slice() {
-        [cdn, sha256, _, _, path @ ..] if cdn == "cdn" && !path.is_empty() => {
-            Some(Route::Content { sha256: sha256.clone(), path: path.join("/") })
-        }
+        [cdn, sha256, kind, owner, name, path @ ..] if cdn == "cdn" && !path.is_empty() => Some(Route::Content {
+            sha256: sha256.clone(),
+            kind: RepoKind::from_plural(kind)?,
+            name: RepoName::parse(&format!("{owner}/{name}")).ok()?,
+            path: path.join("/"),
+        }),
         _ => None,
     }
 }

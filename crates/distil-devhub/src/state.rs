@@ -78,6 +78,7 @@ impl State {
         shelf.renamed.remove(&(kind, name.clone()));
         let repository = shelf.repositories.entry((kind, name)).or_insert_with(Repository::new);
         repository.removed = false;
+        repository.content_lost = false;
         match repository.head() {
             Some(head) if only_changes && head.holds(&taken) => Ok((Arc::clone(head), false)),
             _ => Ok((repository.commit_folder(taken, &self.store), true)),
@@ -118,6 +119,11 @@ impl Shelf {
     /// True where the value of `Authorization` bears an accepted token.
     pub(crate) fn is_accepted(&self, authorization: Option<&str>) -> bool {
         authorization.and_then(|value| value.strip_prefix("Bearer ")).is_some_and(|token| self.tokens.contains(token))
+    }
+
+    /// True where the content server has lost what LFS holds of a repository.
+    pub(crate) fn has_lost_content(&self, kind: RepoKind, name: &RepoName) -> bool {
+        self.repositories.get(&(kind, name.clone())).is_some_and(|repository| repository.content_lost)
     }
 
     pub(crate) fn see(&self, kind: RepoKind, name: &RepoName, accepted: bool) -> Seen<'_> {

@@ -51,6 +51,16 @@ impl ExpectedRepository {
         }
     }
 
+    /// The loader's files, as the Hub listed them.
+    pub(super) fn listed(&self) -> impl Iterator<Item = RepoFile> {
+        self.files.iter().map(|(path, file)| RepoFile {
+            path: path.clone(),
+            size: file.size_bytes,
+            sha256: file.sha256,
+            git_oid: file.git_oid.clone(),
+        })
+    }
+
     /// The first difference to another look at the same commit, if any; an error if the Hub tells too little to say.
     pub(super) fn difference(&self, snapshot: &Snapshot) -> Result<Option<String>, String> {
         let now = loader_files(snapshot);

@@ -1,10 +1,10 @@
-//! Is a repository still what it was when it was judged? One conditional request tells, and what may be the network's
-//! fault, or ours, tells nothing.
+//! Is a repository still what it was when it was judged? One conditional request tells what it lists, and a byte of each
+//! of its loader's files whether they can be had. What may be the network's fault, or ours, tells nothing.
 
 mod expected;
 mod log;
 
-use distil_hub::{Hub, HubError, RepoAt, Snapshot};
+use distil_hub::{Hub, HubError, RepoAt, RepoFile, Snapshot};
 use serde::{Deserialize, Serialize};
 
 pub use expected::{ExpectedFile, ExpectedRepository, is_loader_file};
@@ -14,16 +14,16 @@ pub use log::{Absence, AbsenceKind, AbsenceLog};
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "integrity", rename_all = "snake_case")]
 pub enum Integrity {
-    /// Its loader's files are what they were.
+    /// Its loader's files are what they were, and each of them can be had.
     Unchanged,
     /// At the same commit a loader's file is another one, gone, or new: what was judged is not what would be loaded.
     Changed {
         /// The first difference, printable.
         difference: String,
     },
-    /// 404: the repository or the commit is not there.
+    /// 404: the repository, the commit, or one of its loader's files is not there.
     Removed(Absence),
-    /// 401 or 403, or public no more.
+    /// 401 or 403 for any of them, or public no more.
     Private(Absence),
     /// Nothing is known. It never counts against anyone.
     CantTell {
@@ -71,12 +71,14 @@ pub struct IntegrityWatch<'h> {
 
 impl<'h> IntegrityWatch<'h> {
     /// For the looks of one epoch, all at about `now_unix_s`, in seconds since 1970. The teacher's repository is asked at
-    /// most once, and only if another one seems to be gone.
+    /// most once, for its listing and for a byte of its weights, and only if another one seems to be gone.
     pub fn new(hub: &'h Hub, teacher: RepoAt, now_unix_s: u64) -> Self {
         Self { hub, teacher, now_unix_s, teacher_answer: None }
     }
 
-    /// One look, by one conditional request.
+    /// One look: a conditional request for the listing, and a request for the first byte of each of its loader's files.
+    /// Git keeps the pointers of LFS files whose content was deleted, so a listing alone does not say that a model can be
+    /// loaded.
     ///
     /// `expected` takes over the mark of the newest answer, and `log` what this look adds to earlier ones; both belong to
     /// this repository and are to be stored with it. An absence [is final](Absence::is_final) only after three looks over
@@ -88,7 +90,7 @@ impl<'h> IntegrityWatch<'h> {
             return Integrity::CantTell { reason, not_before_unix_s };
         }
         match self.hub.snapshot_if_changed(&expected.at, expected.etag.as_deref()) {
-            Ok(None) => self.unchanged(log),
+            Ok(None) => self.files_are_there(expected, log),
             Ok(Some(snapshot)) => self.compare(&snapshot, expected, log),
             Err(error) => self.failed(&error, log),
         }
@@ -107,7 +109,7 @@ impl<'h> IntegrityWatch<'h> {
         match expected.difference(snapshot) {
             Ok(None) => {
                 expected.etag.clone_from(&snapshot.etag);
-                self.unchanged(log)
+                self.files_are_there(expected, log)
             }
             Ok(Some(difference)) => {
                 log.clear();
@@ -117,7 +119,13 @@ impl<'h> IntegrityWatch<'h> {
         }
     }
 
-    fn unchanged(&self, log: &mut AbsenceLog) -> Integrity {
+    /// The listing is as it was. A file that is listed and not given is as absent as a repository that is not there.
+    fn files_are_there(&mut self, expected: &ExpectedRepository, log: &mut AbsenceLog) -> Integrity {
+        for file in expected.listed() {
+            if let Err(error) = first_byte(self.hub, &expected.at, &file) {
+                return self.failed(&error, log);
+            }
+        }
         log.clear();
         Integrity::Unchanged
     }
@@ -145,15 +153,27 @@ impl<'h> IntegrityWatch<'h> {
 
     fn teacher_answers(&mut self) -> Result<(), String> {
         let (hub, teacher) = (self.hub, &self.teacher);
-        let ask = || match hub.snapshot(teacher.kind, &teacher.repo, Some(&teacher.revision)) {
-            Ok(_) => Ok(()),
-            Err(error) => Err(error.to_string()),
-        };
-        self.teacher_answer.get_or_insert_with(ask).clone()
+        self.teacher_answer.get_or_insert_with(|| ask_teacher(hub, teacher)).clone()
     }
 
     fn cant_tell(&self, reason: String, retry_after: Option<std::time::Duration>, log: &mut AbsenceLog) -> Integrity {
         let not_before_unix_s = log.could_not_tell(retry_after, self.now_unix_s);
         Integrity::CantTell { reason: crate::text::printable(&reason), not_before_unix_s }
     }
+}
+
+/// The listing comes from the Hub, and weights from its content servers: both have to be in order.
+fn ask_teacher(hub: &Hub, teacher: &RepoAt) -> Result<(), String> {
+    let look = || hub.snapshot(teacher.kind, &teacher.repo, Some(&teacher.revision));
+    let snapshot = look().map_err(|error| error.to_string())?;
+    let is_weights = |file: &&RepoFile| is_loader_file(&file.path) && crate::weights::is_safetensors(&file.path);
+    let Some(weights) = snapshot.files.iter().filter(is_weights).find(|file| file.size > 0) else {
+        return Err(format!("{teacher} lists no weights"));
+    };
+    first_byte(hub, &snapshot.at, weights).map_err(|error| error.to_string())
+}
+
+/// Whether a file can be had: a range of one byte, wherever the Hub sends us for it. An empty file needs no request.
+fn first_byte(hub: &Hub, at: &RepoAt, file: &RepoFile) -> Result<(), HubError> {
+    hub.read_range(at, file, 0..file.size.min(1)).map(drop)
 }

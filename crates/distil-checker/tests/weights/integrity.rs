@@ -5,7 +5,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use distil_checker::{AbsenceKind, AbsenceLog, ExpectedRepository, Integrity, IntegrityWatch};
-use distil_devhub::{DevHub, Fault, FaultKind, RepoKind, Visibility};
+use distil_devhub::{DevHub, Fault, FaultKind, RepoKind, RequestRecord, Server, Visibility};
 use distil_hub::{Hub, HubSettings, RepoAt, Token};
 use tempfile::TempDir;
 
@@ -80,16 +80,26 @@ fn cant_tell(found: Integrity) -> u64 {
     }
 }
 
+/// The requests for listings, and those for files.
+fn by_kind(requests: Vec<RequestRecord>) -> (Vec<RequestRecord>, Vec<RequestRecord>) {
+    requests.into_iter().partition(|request| request.path.starts_with("/api/"))
+}
+
 #[test]
-fn a5_a_commit_that_is_as_it_was_costs_one_conditional_request() {
+fn a5_a_commit_that_is_as_it_was_costs_a_conditional_request_and_a_byte_of_each_file() {
     let mut world = World::new();
     for seconds in 0..3 {
         assert_eq!(world.look(seconds), Integrity::Unchanged);
     }
-    let requests = world.server.requests();
-    assert_eq!(requests.len(), 3);
-    assert!(requests.iter().all(|request| request.if_none_match.is_some() && request.status == Some(304)));
-    assert!(requests.iter().all(|request| request.body_bytes == 0));
+    let (listings, files) = by_kind(world.server.requests());
+    assert_eq!(listings.len(), 3);
+    assert!(listings.iter().all(|request| request.if_none_match.is_some() && request.status == Some(304)));
+    assert!(listings.iter().all(|request| request.body_bytes == 0));
+    // The configuration, and the weights by a redirect.
+    assert_eq!(files.len(), 9);
+    assert!(files.iter().all(|request| request.range.as_deref() == Some("bytes=0-0")));
+    let given: Vec<_> = files.iter().filter(|request| request.status == Some(206)).collect();
+    assert_eq!((given.len(), given.iter().map(|request| request.body_bytes).sum::<u64>()), (6, 6));
     // What main does later says nothing about the commit.
     write_model(world.folder.path(), 2);
     world.server.publish(RepoKind::Model, STUDENT, world.folder.path()).unwrap();
@@ -97,8 +107,8 @@ fn a5_a_commit_that_is_as_it_was_costs_one_conditional_request() {
 }
 
 #[test]
-fn unchanged_commitments_cost_one_request_each_however_many_there_are() {
-    const COMMITMENTS: usize = 256;
+fn unchanged_commitments_cost_the_same_each_however_many_there_are() {
+    const COMMITMENTS: usize = 64;
     let world = World::new();
     let mut all = Vec::new();
     for index in 0..COMMITMENTS {
@@ -112,9 +122,9 @@ fn unchanged_commitments_cost_one_request_each_however_many_there_are() {
     for (expected, log) in &mut all {
         assert_eq!(watch.still_same(expected, log), Integrity::Unchanged);
     }
-    let requests = world.server.requests();
-    assert_eq!(requests.len(), COMMITMENTS);
-    assert!(requests.iter().all(|request| request.if_none_match.is_some() && request.status == Some(304)));
+    let (listings, files) = by_kind(world.server.requests());
+    assert_eq!((listings.len(), files.len()), (COMMITMENTS, 3 * COMMITMENTS));
+    assert!(listings.iter().all(|request| request.if_none_match.is_some() && request.status == Some(304)));
 }
 
 #[test]
@@ -124,7 +134,7 @@ fn an_answer_without_an_etag_is_compared_file_by_file() {
     assert_eq!(world.look(0), Integrity::Unchanged);
     assert!(world.expected.etag.is_some(), "the newest mark is kept");
     assert_eq!(world.look(1), Integrity::Unchanged);
-    let statuses: Vec<_> = world.server.requests().iter().map(|request| request.status).collect();
+    let statuses: Vec<_> = by_kind(world.server.requests()).0.iter().map(|request| request.status).collect();
     assert_eq!(statuses, [Some(200), Some(304)]);
 }
 
@@ -140,7 +150,7 @@ fn a5_other_files_at_the_same_commit_are_a_change() {
         );
         let mut json: serde_json::Value = reqwest_get(&url);
         change(&mut json);
-        world.order(FaultKind::AnswerWith(json.to_string()));
+        world.server.order(Fault::new(FaultKind::AnswerWith(json.to_string())).on("/api/").on(STUDENT));
         world.look(0)
     };
     let file = |json: &mut serde_json::Value, name: &str| -> usize {
@@ -337,8 +347,67 @@ fn the_teacher_is_asked_once_for_any_number_of_absences() {
     for _ in 0..5 {
         watch.still_same(&mut world.expected.clone(), &mut AbsenceLog::default());
     }
+    // Its listing, and a byte of its weights by a redirect.
     let of_teacher = world.server.requests().iter().filter(|request| request.path.contains(TEACHER)).count();
-    assert_eq!((of_teacher, world.server.requests().len()), (1, 6));
+    assert_eq!((of_teacher, world.server.requests().len()), (3, 8));
+}
+
+/// Git keeps the pointers of deleted LFS objects: the listing is the same to the last byte.
+#[test]
+fn a6_weights_that_are_listed_but_not_given_are_absent() {
+    let mut world = World::new();
+    world.server.lose_content(RepoKind::Model, STUDENT).unwrap();
+    for (seconds, is_final) in [(0, false), (1800, false), (3599, false), (4300, true)] {
+        match world.look(seconds) {
+            Integrity::Removed(absence) => {
+                assert_eq!(absence.is_final, is_final, "{seconds}");
+                assert!(absence.evidence.contains("model.safetensors"), "{}", absence.evidence);
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+    let (listings, _) = by_kind(world.server.requests());
+    let of_student = listings.iter().filter(|request| request.path.contains(STUDENT));
+    assert!(of_student.clone().count() == 4 && of_student.into_iter().all(|request| request.status == Some(304)));
+    // Brought back, all is well.
+    world.server.restore(RepoKind::Model, STUDENT).unwrap();
+    assert_eq!(world.look(5000), Integrity::Unchanged);
+    assert_eq!(world.log, AbsenceLog::default());
+}
+
+#[test]
+fn c2_files_refused_are_told_apart_as_repositories_are() {
+    for (status, path) in [(401, "config.json"), (403, "model.safetensors"), (404, "config.json")] {
+        let mut world = World::new();
+        let fault = Fault::new(FaultKind::Status { status, retry_after: None });
+        world.server.order(fault.on(STUDENT).on("/resolve/").on(path));
+        let found = world.look(0);
+        match status {
+            404 => assert!(matches!(found, Integrity::Removed(_)), "{found:?}"),
+            _ => assert!(matches!(found, Integrity::Private(_)), "{found:?}"),
+        }
+    }
+    for status in [408, 429, 500, 503, 416] {
+        let mut world = World::new();
+        world.server.order(Fault::new(FaultKind::Status { status, retry_after: None }).on(STUDENT).on("/resolve/"));
+        assert_eq!(cant_tell(world.look(0)), 60, "{status}");
+        assert_eq!(world.log.kind(), None);
+    }
+}
+
+/// Whatever the content servers refuse to everybody says nothing about one repository.
+#[test]
+fn c1_an_outage_of_the_content_servers_counts_against_nobody() {
+    for status in [401, 403, 404, 429, 503] {
+        let mut world = World::new();
+        world.server.order(Fault::new(FaultKind::Status { status, retry_after: None }).at(Server::Cdn));
+        for seconds in [0, 10_000, 20_000, 30_000] {
+            cant_tell(world.look(seconds));
+        }
+        assert_eq!(world.log.kind(), None, "{status}");
+        world.server.clear_faults();
+        assert_eq!(world.look(100_000), Integrity::Unchanged);
+    }
 }
 
 #[test]

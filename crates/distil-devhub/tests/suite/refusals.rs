@@ -113,6 +113,25 @@ fn a_repository_may_be_removed_and_restored() {
 }
 
 #[test]
+fn lost_content_leaves_listings_and_redirects_as_they_are() {
+    let scene = scene();
+    // Another repository with the same files keeps them.
+    scene.hub.publish(MODEL, "alice/other", scene.folder.path()).unwrap();
+    let listing = "/api/models/alice/tiny?blobs=true";
+    let before = scene.json(listing);
+    scene.hub.lose_content(MODEL, "alice/tiny").unwrap();
+    assert_eq!(scene.json(listing), before);
+    assert_eq!(scene.get(CONFIG).status(), 200, "git holds it");
+    assert_eq!(scene.content(None).unwrap().status(), 404);
+    assert_eq!(scene.content(Some("bytes=0-0")).unwrap().status(), 404);
+    let others = header(&scene.get("/alice/other/resolve/main/weights.bin"), "location");
+    assert_eq!(scene.client.get(others).send().unwrap().status(), 200);
+    scene.hub.restore(MODEL, "alice/tiny").unwrap();
+    assert_eq!(scene.content(None).unwrap().status(), 200);
+    assert!(matches!(scene.hub.lose_content(MODEL, "alice/none"), Err(DevHubError::UnknownRepository { .. })));
+}
+
+#[test]
 fn a_forgotten_commit_is_no_revision() {
     let scene = scene();
     let second = scene.hub.publish(MODEL, "alice/tiny", scene.folder.path()).unwrap();

@@ -5,6 +5,7 @@
 
 mod act;
 mod faults;
+mod gone;
 mod killed;
 mod long;
 mod records;
@@ -30,6 +31,7 @@ fn main() -> ExitCode {
         rounds::TESTS,
         records::TESTS,
         faults::TESTS,
+        gone::TESTS,
         unfinished::TESTS,
         killed::TESTS,
         sealed::TESTS,
