@@ -106,7 +106,9 @@ impl ModelScore {
     pub fn from_prompts(prompts: &[PromptStatistics]) -> Result<Self, Error> {
         let kl = weighted_mean(prompts)?;
         let count = prompts.len();
-        let positions: usize = prompts.iter().map(|prompt| prompt.positions).sum();
+        // Of a record that somebody wrote they may be any numbers.
+        let add = |sum: usize, prompt: &PromptStatistics| sum.checked_add(prompt.positions);
+        let positions = prompts.iter().try_fold(0, add).ok_or(Error::Overflow)?;
         let mut score = ModelScore { kl, positions, prompts: count, standard_error: None, interval_95: None };
         if count >= 2 {
             let mean_positions = positions as f64 / count as f64;
@@ -199,6 +201,8 @@ mod tests {
         }
         let large = PromptStatistics { mean: f64::MAX, ..good };
         assert_eq!(ModelScore::from_prompts(&[large, large]), Err(Error::Overflow));
+        let long = PromptStatistics { positions: usize::MAX, ..good };
+        assert_eq!(ModelScore::from_prompts(&[long, good]), Err(Error::Overflow));
     }
 
     #[test]
