@@ -372,9 +372,9 @@ impl Validator {
             let folder = self.settings.records.join(round.id().to_string());
             let written = record::write(&folder, &round, &weights)?;
             self.store.mark_record_written(number, &written)?;
-            self.store.drop_positions(number)?;
             self.tell(Event::RecordWritten { round: round.id(), folder });
         }
+        self.store.drop_spent_positions()?;
         Ok(())
     }
 

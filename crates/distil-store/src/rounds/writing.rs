@@ -394,25 +394,20 @@ impl Store {
         })
     }
 
-    /// Takes the KL of single positions of a round out of the store, once its record has them. Gives of how many students.
+    /// Takes the KL of single positions out of the store where nothing needs it any more: of rounds whose record has it, and
+    /// of void ones, of which no record is written. Gives of how many students. To be called as often as one likes: what
+    /// an end in the middle left is taken by the next call.
     ///
     /// # Errors
     ///
-    /// [`StoreError::NotFound`] where no record of the round is written.
-    pub fn drop_positions(&mut self, round: RoundNumber) -> Result<usize, StoreError> {
+    /// The file cannot be written.
+    pub fn drop_spent_positions(&mut self) -> Result<usize, StoreError> {
         self.write(|transaction| {
-            let is_recorded: bool = transaction.query_row(
-                "SELECT EXISTS (SELECT 1 FROM rounds WHERE id = ?1 AND record_path IS NOT NULL)",
-                [round.0],
-                |row| row.get(0),
-            )?;
-            if !is_recorded {
-                return Err(StoreError::NotFound { what: format!("record of round {round}") }.into());
-            }
             Ok(transaction.execute(
                 "UPDATE round_students SET positions_kl_nats = NULL
-                 WHERE round = ?1 AND positions_kl_nats IS NOT NULL",
-                [round.0],
+                 WHERE positions_kl_nats IS NOT NULL
+                   AND round IN (SELECT id FROM rounds WHERE record_path IS NOT NULL OR state = 'void')",
+                [],
             )?)
         })
     }

@@ -191,16 +191,41 @@ fn d14_a_record_is_noted_once_and_then_positions_may_go() {
     assert!(matches!(store.mark_record_written(round, &record), Err(StoreError::NotFound { .. })));
     store.finish_round(round, &decided, 3).unwrap();
     assert_eq!(store.rounds_without_record().unwrap(), [round]);
-    assert!(matches!(store.drop_positions(round), Err(StoreError::NotFound { .. })));
+    assert_eq!(store.drop_spent_positions().unwrap(), 0, "nothing else has them yet");
     store.mark_record_written(round, &record).unwrap();
     store.mark_record_written(round, &record).unwrap();
     let other = WrittenRecord { digest: RecordDigest([2; 32]), ..record.clone() };
     assert!(matches!(store.mark_record_written(round, &other), Err(StoreError::Conflict { .. })));
     assert!(store.rounds_without_record().unwrap().is_empty());
-    assert_eq!(store.drop_positions(round).unwrap(), 1);
+    assert_eq!(store.drop_spent_positions().unwrap(), 1);
+    assert_eq!(store.drop_spent_positions().unwrap(), 0);
     let stored = store.round(round).unwrap().unwrap();
     assert_eq!(stored.record, Some(record));
     assert!(stored.results[&key(1, 10)].positions_kl_nats.is_empty());
+}
+
+/// Nothing is written of a void round, and an end between a record and the drop leaves the positions of a finished one.
+#[test]
+fn d14_positions_of_void_rounds_and_those_left_behind_go_too() {
+    let (folder, mut store) = store();
+    let (void, _) = filled(&mut store, &planned(50, None, &[(1, 10), (2, 20)]), &[(1, 10, 0.5), (2, 20, 0.6)]);
+    assert_eq!(store.drop_spent_positions().unwrap(), 0, "it is open");
+    store.void_round(void, "the worker is another one", 3).unwrap();
+    let start = planned(100, None, &[(1, 10)]);
+    let (finished, decided) = filled(&mut store, &start, &[(1, 10, 0.5)]);
+    store.finish_round(finished, &decided, 4).unwrap();
+    let record = WrittenRecord { path: "rounds/100".to_owned(), digest: RecordDigest([1; 32]) };
+    store.mark_record_written(finished, &record).unwrap();
+    drop(store);
+    let mut store = Store::open(folder.path()).unwrap();
+    let (open, _) = filled(&mut store, &planned(150, Some((1, 10)), &[(3, 30)]), &[(1, 10, 0.5), (3, 30, 0.5)]);
+    assert_eq!(store.drop_spent_positions().unwrap(), 3);
+    let kept = |round| -> Vec<bool> {
+        let stored = store.round(round).unwrap().unwrap();
+        stored.results.values().map(|result| !result.positions_kl_nats.is_empty()).collect()
+    };
+    assert_eq!((kept(void), kept(finished), kept(open)), (vec![false, false], vec![false], vec![true, true]));
+    assert_eq!(store.rounds_without_record().unwrap(), []);
 }
 
 #[test]
