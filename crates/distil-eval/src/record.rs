@@ -7,12 +7,13 @@
 mod canonical;
 mod document;
 mod folder;
+mod pages;
 mod positions;
 
 pub use canonical::canonical_json;
 pub use document::{RecordedSetting, RecordedSettings, RunEnvironment};
 pub use folder::{check_writable, write_folder};
-pub use positions::{PositionRow, StudentPositions, positions_table, read_positions};
+pub use positions::{PositionRow, PositionRows, StudentPositions, positions_table, read_positions};
 
 use crate::{EvalError, ScoreOutcome};
 

@@ -6,6 +6,7 @@
 //! record that was forged as a whole has to be forged in its numbers, which `--rescore` computes again.
 
 mod document;
+mod loaded;
 mod verify;
 
 use crate::ValidatorError;
@@ -18,7 +19,8 @@ use sha2::{Digest as _, Sha256};
 use std::path::Path;
 
 pub use document::{IntegrityRecord, ProfileRecord, PromptRecord, RoundRecord, StudentRecord};
-pub use verify::{Problem, Verification, read, verify};
+pub use loaded::compare_loaded;
+pub use verify::{NotChecked, OtherRule, Problem, Verification, read, verify};
 
 /// The kind of record that this is.
 pub const KIND: &str = "round";

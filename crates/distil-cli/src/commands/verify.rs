@@ -4,6 +4,7 @@ use std::io::Write;
 use std::path::Path;
 
 use anyhow::anyhow;
+use distil_eval::record::RECORD_JSON;
 use distil_validator::record::{self, RoundRecord, Verification};
 
 use crate::commands::validate::validator_error;
@@ -40,6 +41,14 @@ pub(crate) fn run(
             for checked in &found.checked {
                 page.push_str(&format!("  checked: {checked}\n"));
             }
+            for left in &found.not_checked {
+                let line = format!("{}: {}", left.place, left.reason);
+                page.push_str(&format!("  not checked: {}\n", visible(&line)));
+            }
+            for other in &found.other_rules {
+                let line = format!("{} is {}, the subnet's is {}", other.place, other.recorded, other.profile);
+                page.push_str(&format!("  another rule: {}\n", visible(&line)));
+            }
             for problem in &found.problems {
                 page.push_str(&format!("  WRONG: {}\n", visible(&problem.to_string())));
             }
@@ -52,9 +61,13 @@ pub(crate) fn run(
 }
 
 fn verify(folder: &Path) -> Result<(Option<RoundRecord>, Verification), CommandError> {
+    let hint = "give the folder of a record, which holds record.json and positions.parquet";
     if !folder.is_dir() {
-        return Err(CommandError::usage(anyhow!("{}: no such folder", folder.display()))
-            .with_hint("give the folder of a record, which holds record.json and positions.parquet"));
+        return Err(CommandError::usage(anyhow!("{}: no such folder", folder.display())).with_hint(hint));
+    }
+    if !folder.join(RECORD_JSON).exists() {
+        let problem = anyhow!("{}: there is no record here: it has no {RECORD_JSON}", folder.display());
+        return Err(CommandError::usage(problem).with_hint(hint));
     }
     record::verify(folder).map_err(validator_error)
 }

@@ -289,3 +289,16 @@ fn a_result_that_cannot_be_printed_is_no_success() {
     let stderr = String::from_utf8_lossy(&output.stderr);
     assert!(stderr.contains("cannot write the result to standard output"), "{stderr}");
 }
+
+#[test]
+fn a_folder_without_a_record_is_told_from_a_record_that_is_none() {
+    let place = Place::new();
+    std::fs::create_dir(place.path("empty")).expect("a folder");
+    let verify = |folder: &str| ended(place.distil().args(["verify", folder]));
+    verify("nowhere").expect_code(2).expect_error(&["nowhere: no such folder"]);
+    verify("empty").expect_code(2).expect_error(&["there is no record here", "record.json"]);
+    std::fs::create_dir(place.path("long")).expect("a folder");
+    std::fs::write(place.path("long/record.json"), vec![b' '; (32 << 20) + 1]).expect("a long file");
+    let long = verify("long").expect_code(1);
+    assert!(long.stdout.contains("WRONG: record.json: it is longer than"), "{}", long.stdout);
+}

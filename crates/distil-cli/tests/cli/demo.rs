@@ -89,6 +89,9 @@ fn s0_15_the_first_command_of_the_readme_crowns_dethrones_and_leaves_what_can_be
     for record in &records {
         let document = verify(&place, record, &[]).expect_code(0).json();
         assert_eq!(problems(&document), Vec::<String>::new());
+        // Its prompts are from a file of the host, and its rules are the subnet's.
+        assert_eq!(document["not_checked"][0]["place"], "prompts");
+        assert_eq!(document["other_rules"], json!([]));
         let text = fs::read_to_string(record.join("record.json")).expect("the record");
         assert!(!text.contains(&*out.to_string_lossy()), "a record names no place of the host");
     }
@@ -128,7 +131,13 @@ fn s0_15_the_first_command_of_the_readme_crowns_dethrones_and_leaves_what_can_be
     let mut again = place.distil_with(&hub);
     again.args(["verify", "--format", "json", "--rescore"]).arg(&records[1]);
     let document = ended(&mut again).expect_code(0).json();
-    assert!(document["checked"].to_string().contains("the models give the recorded scores"), "{document}");
+    for checked in ["the models give the recorded scores", "the files that are loaded are those recorded"] {
+        assert!(document["checked"].to_string().contains(checked), "{document}");
+    }
+    // A command that is no worker says nothing of the record.
+    let mut again = place.distil_with(&hub);
+    again.args(["verify", "--rescore", "--worker", "echo nonsense"]).arg(&records[1]);
+    ended(&mut again).expect_code(3);
 
     // A folder that is in use is not touched.
     ended(place.distil().args(["demo", "--out", "demo"])).expect_code(2).expect_error(&["not an empty folder"]);

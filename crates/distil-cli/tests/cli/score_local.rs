@@ -119,7 +119,9 @@ fn out_holds_a_record_and_a_page_and_may_be_replaced() {
     assert_eq!(record["students"][0]["kl"], run.json()["students"][0]["kl"]);
     let text = record.to_string();
     assert!(!text.contains(out_argument) && !text.contains(env!("CARGO_MANIFEST_DIR")), "a record names no places");
-    let rows = distil_eval::record::read_positions(&out.join("positions.parquet")).expect("the table reads back");
+    let table = std::fs::read(out.join("positions.parquet")).expect("the table");
+    let rows = distil_eval::record::read_positions(table, 1 << 20).expect("the table reads back");
+    let rows: Vec<_> = rows.map(|row| row.expect("a row")).collect();
     assert_eq!(rows.len(), 2 * 24);
 
     let page = String::from_utf8(read("report.html")).expect("the page is text");

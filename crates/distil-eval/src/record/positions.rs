@@ -1,7 +1,8 @@
 //! The table of positions.
 
-use std::{path::Path, sync::Arc};
+use std::sync::Arc;
 
+use bytes::Bytes;
 use parquet::{
     basic::Compression,
     data_type::{ByteArray, ByteArrayType, DoubleType, Int32Type},
@@ -10,11 +11,15 @@ use parquet::{
         reader::{FileReader as _, SerializedFileReader},
         writer::{SerializedFileWriter, SerializedRowGroupWriter},
     },
-    record::RowAccessor as _,
+    record::{Row, RowAccessor as _, reader::RowIter},
     schema::parser::parse_message_type,
 };
 
+use super::pages;
 use crate::{EvalError, TokenSequence};
+
+/// No student has a longer name.
+const MAX_NAME_BYTES: usize = 1024;
 
 const SCHEMA: &str = "
     message positions {
@@ -30,7 +35,7 @@ const SCHEMA: &str = "
 #[derive(Debug, Clone, PartialEq)]
 pub struct PositionRow {
     /// The student's name in the record.
-    pub student: String,
+    pub student: Arc<str>,
     /// Place of the prompt, from 0.
     pub prompt: u32,
     /// Position in the continuation, from 0.
@@ -109,34 +114,67 @@ fn column<T: parquet::data_type::DataType>(
     column.close()
 }
 
-/// Reads a `positions.parquet`.
+/// The rows of a `positions.parquet`, one after the other.
+pub struct PositionRows {
+    rows: RowIter<'static>,
+    /// The student of the row before: its name is kept once for all of its rows.
+    student: Arc<str>,
+}
+
+impl std::fmt::Debug for PositionRows {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("PositionRows").field("student", &self.student).finish_non_exhaustive()
+    }
+}
+
+/// Reads a `positions.parquet` of at most so many rows. What it takes in memory is bounded by its own length and by this,
+/// whatever its headers promise.
 ///
 /// # Errors
-/// [`EvalError::Read`] if the file can't be opened, [`EvalError::Record`] if it is no such table.
-pub fn read_positions(path: &Path) -> Result<Vec<PositionRow>, EvalError> {
-    let file = std::fs::File::open(path).map_err(|source| EvalError::Read { path: path.to_owned(), source })?;
-    let failed = |error: parquet::errors::ParquetError| EvalError::Record(format!("{}: {error}", path.display()));
-    let reader = SerializedFileReader::new(file).map_err(failed)?;
-    let schema = parse_message_type(SCHEMA).map_err(failed)?;
+/// [`EvalError::Record`] if it is no such table, has more rows, or pages larger than any that is written; so is each row
+/// that cannot be read.
+///
+/// # Panics
+/// At some footers that cannot be true. Whoever reads a stranger's table has to catch that.
+pub fn read_positions(table: Vec<u8>, most_rows: u64) -> Result<PositionRows, EvalError> {
+    let table = Bytes::from(table);
+    let reader = SerializedFileReader::new(table.clone()).map_err(unreadable)?;
+    let schema = parse_message_type(SCHEMA).map_err(unreadable)?;
     if reader.metadata().file_metadata().schema() != &schema {
-        return Err(EvalError::Record(format!(
-            "{}: its columns are not student, prompt, position, token, kl",
-            path.display()
-        )));
+        return Err(unreadable("its columns are not student, prompt, position, token, kl"));
     }
-    reader
-        .get_row_iter(None)
-        .map_err(failed)?
-        .map(|row| {
-            let row = row?;
-            Ok(PositionRow {
-                student: row.get_string(0)?.clone(),
-                prompt: row.get_uint(1)?,
-                position: row.get_uint(2)?,
-                token: row.get_uint(3)?,
-                kl: row.get_double(4)?,
-            })
+    pages::check(&table, reader.metadata(), most_rows).map_err(unreadable)?;
+    Ok(PositionRows { rows: RowIter::from_file_into(Box::new(reader)), student: Arc::from("") })
+}
+
+fn unreadable(problem: impl std::fmt::Display) -> EvalError {
+    EvalError::Record(format!("{}: {problem}", super::POSITIONS_PARQUET))
+}
+
+impl Iterator for PositionRows {
+    type Item = Result<PositionRow, EvalError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let row = self.rows.next()?;
+        Some(row.map_err(unreadable).and_then(|row| self.read(&row)))
+    }
+}
+
+impl PositionRows {
+    fn read(&mut self, row: &Row) -> Result<PositionRow, EvalError> {
+        let student = row.get_string(0).map_err(unreadable)?;
+        if student.len() > MAX_NAME_BYTES {
+            return Err(unreadable(format!("a student's name is longer than {MAX_NAME_BYTES} bytes")));
+        }
+        if *self.student != **student {
+            self.student = Arc::from(student.as_str());
+        }
+        Ok(PositionRow {
+            student: Arc::clone(&self.student),
+            prompt: row.get_uint(1).map_err(unreadable)?,
+            position: row.get_uint(2).map_err(unreadable)?,
+            token: row.get_uint(3).map_err(unreadable)?,
+            kl: row.get_double(4).map_err(unreadable)?,
         })
-        .collect::<Result<_, _>>()
-        .map_err(failed)
+    }
 }

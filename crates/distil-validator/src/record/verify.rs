@@ -6,17 +6,31 @@ use crate::ValidatorError;
 use crate::watch::{Earlier, Watch};
 use distil_eval::record::{POSITIONS_PARQUET, PositionRow, RECORD_JSON, canonical_json, read_positions};
 use distil_eval::{EvalError, PROTOCOL, TokenSequence};
-use distil_scoring::{Decision, FinishedRound, ModelScore, Outcome, RoundId, StudentResult, decide};
-use serde::Serialize;
-use serde_json::Value;
+use distil_scoring::{Decision, FinishedRound, ModelScore, Outcome, RoundId, Rules, StudentResult, decide};
+use distil_types::SubnetProfile;
+use serde::{Deserialize as _, Serialize};
+use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 use std::fmt;
 use std::fs::File;
-use std::io::Read as _;
+use std::io::{ErrorKind, Read as _};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
-/// No record is longer.
-const MAX_RECORD_BYTES: u64 = 512 << 20;
+/// The longest `record.json` that is read: in memory it may take thirty times as much. With 40 prompts of 1,024 and 512
+/// tokens (7 bytes each) and 2 kB of text, and 200 bytes of statistics for each of them and 16 students, one has less than
+/// 1 MB; with 300 prompts continued by 8,192 tokens, 20 MB.
+const MAX_RECORD_BYTES: u64 = 32 << 20;
+/// The most rows that a table may have room for, 8 bytes each in memory: 16 students have 327,680 with 40 prompts of 512
+/// positions, and 39 million with 300 of 8,192.
+const MAX_ROWS: u64 = 48 << 20;
+/// The longest table that is read.
+const MAX_TABLE_BYTES: u64 = 1 << 30;
+/// What a row of the table takes at most, as the file has it: token and position in whole, the KL in a dictionary and
+/// beside it.
+const ROW_BYTES: u64 = 32;
+/// What heads and the footer take, for each student and for the table.
+const STUDENT_BYTES: u64 = 32 << 10;
 
 /// Something in a record that does not fit the rest of it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -33,13 +47,37 @@ impl fmt::Display for Problem {
     }
 }
 
-/// What a verification found.
+/// A part of a record that was not checked.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct NotChecked {
+    /// Where, as in [`Problem::place`].
+    pub place: String,
+    /// Why not.
+    pub reason: String,
+}
+
+/// A number by which a round was decided, and which is not the subnet's. An operator may choose some of them.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct OtherRule {
+    /// Its place in the record, such as `rules.win_margin`.
+    pub place: String,
+    /// What the record has.
+    pub recorded: Value,
+    /// What the subnet's profile has.
+    pub profile: Value,
+}
+
+/// What a verification found. As JSON it is what `distil verify --format json` prints.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Verification {
     /// The round, where the record could be read.
     pub round: Option<RoundId>,
     /// What was held against what, in words.
     pub checked: Vec<&'static str>,
+    /// What could not be checked, and why. It is no problem of the record.
+    pub not_checked: Vec<NotChecked>,
+    /// Where the rules of the round are not those of the subnet's profile. The decision is held to those of the round.
+    pub other_rules: Vec<OtherRule>,
     /// What does not fit; nothing for a record that verifies.
     pub problems: Vec<Problem>,
 }
@@ -54,6 +92,11 @@ impl Verification {
         self.problems.push(Problem { place: place.into(), problem: problem.into() });
     }
 
+    /// Takes note of what could not be checked.
+    pub fn leave(&mut self, place: impl Into<String>, reason: impl Into<String>) {
+        self.not_checked.push(NotChecked { place: place.into(), reason: reason.into() });
+    }
+
     /// Takes note of a further check, made elsewhere.
     pub fn add(&mut self, checked: &'static str, problems: Vec<Problem>) {
         self.checked.push(checked);
@@ -61,16 +104,13 @@ impl Verification {
     }
 }
 
-fn read_bytes(path: &Path) -> Result<Vec<u8>, ValidatorError> {
+/// A file of the record, where it is not longer than that.
+fn read_bytes(path: &Path, most: u64) -> Result<Option<Vec<u8>>, EvalError> {
     let failed = |source| EvalError::Read { path: path.to_owned(), source };
     let mut bytes = Vec::new();
     let file = File::open(path).map_err(failed)?;
-    file.take(MAX_RECORD_BYTES + 1).read_to_end(&mut bytes).map_err(failed)?;
-    if bytes.len() as u64 > MAX_RECORD_BYTES {
-        let problem = format!("{} is longer than {MAX_RECORD_BYTES} bytes", path.display());
-        return Err(EvalError::Record(problem).into());
-    }
-    Ok(bytes)
+    file.take(most + 1).read_to_end(&mut bytes).map_err(failed)?;
+    Ok((bytes.len() as u64 <= most).then_some(bytes))
 }
 
 /// Reads a round's record and holds every part of it against the others. The record is given where it can be read as one;
@@ -80,11 +120,18 @@ fn read_bytes(path: &Path) -> Result<Vec<u8>, ValidatorError> {
 ///
 /// A file cannot be read at all.
 pub fn verify(folder: &Path) -> Result<(Option<RoundRecord>, Verification), ValidatorError> {
-    let mut found = Verification { round: None, checked: Vec::new(), problems: Vec::new() };
-    let json = read_bytes(&folder.join(RECORD_JSON))?;
-    let table = read_bytes(&folder.join(POSITIONS_PARQUET))?;
-
+    let mut found = Verification {
+        round: None,
+        checked: Vec::new(),
+        not_checked: Vec::new(),
+        other_rules: Vec::new(),
+        problems: Vec::new(),
+    };
     found.checked.push("record.json is canonical, and each part has its digest");
+    let Some(json) = read_bytes(&folder.join(RECORD_JSON), MAX_RECORD_BYTES)? else {
+        found.problem(RECORD_JSON, format!("it is longer than {MAX_RECORD_BYTES} bytes, and no round's is"));
+        return Ok((None, found));
+    };
     let value: Value = match serde_json::from_slice(&json) {
         Ok(value) => value,
         Err(error) => {
@@ -111,7 +158,7 @@ pub fn verify(folder: &Path) -> Result<(Option<RoundRecord>, Verification), Vali
     for name in recorded.keys().filter(|name| !digests.contains_key(*name)) {
         found.problem(format!("sections.{name}"), "the document has no such part");
     }
-    let record: RoundRecord = match serde_json::from_value(value.clone()) {
+    let record = match RoundRecord::deserialize(&value) {
         Ok(record) => record,
         Err(error) => {
             found.problem(RECORD_JSON, format!("it is not the record of a round: {error}"));
@@ -129,16 +176,14 @@ pub fn verify(folder: &Path) -> Result<(Option<RoundRecord>, Verification), Vali
         found.problem("round", "it is not the id that follows from the block and the settings");
     }
 
-    found.checked.push("positions.parquet has its digest");
-    let is_recorded_table = hex(&Sha256::digest(&table)) == record.positions_sha256;
+    found.other_rules = other_rules(&record);
     let sequences = prompts(&record, &mut found);
-    if is_recorded_table {
-        if let Some(positions) = positions(folder, &record, &sequences, &mut found) {
-            statistics(&record, &positions, &mut found);
-        }
-    } else {
-        // What it holds is nobody's, so nothing is held against it.
-        found.problem(POSITIONS_PARQUET, "its SHA-256 is not that of the record: it was changed");
+    found.checked.push("positions.parquet has its digest");
+    let most_rows = most_rows(&record, &sequences);
+    if let Some(table) = recorded_table(folder, &record, most_rows, &mut found)?
+        && let Some(positions) = positions(table, most_rows, &record, &sequences, &mut found)
+    {
+        statistics(&record, &positions, &mut found);
     }
     decision(&record, &sequences, &mut found);
     Ok((Some(record), found))
@@ -183,36 +228,94 @@ fn prompts(record: &RoundRecord, found: &mut Verification) -> Vec<TokenSequence>
     sequences
 }
 
+/// Where the round's rules, and the number of its profile that its statistics depend on, are not the subnet's.
+fn other_rules(record: &RoundRecord) -> Vec<OtherRule> {
+    let profile = SubnetProfile::sn97();
+    let of_profile = json!({
+        "rules": Rules::of(&profile),
+        "profile": { "kl_floor_nats": profile.kl_floor_nats },
+    });
+    let recorded = json!({ "rules": record.rules, "profile": record.profile });
+    let mut other = Vec::new();
+    for part in ["rules", "profile"] {
+        let entries = of_profile[part].as_object().into_iter().flatten();
+        for (name, usual) in entries.filter(|(name, usual)| recorded[part][name.as_str()] != **usual) {
+            let place = format!("{part}.{name}");
+            other.push(OtherRule { place, recorded: recorded[part][name.as_str()].clone(), profile: usual.clone() });
+        }
+    }
+    other
+}
+
+/// How many rows the table of this record can have.
+fn most_rows(record: &RoundRecord, sequences: &[TokenSequence]) -> u64 {
+    let positions: u64 = sequences.iter().map(|sequence| sequence.continuation().len() as u64).sum();
+    positions.saturating_mul(record.students.len() as u64)
+}
+
+/// The table that the record names, if the file is that one. What another one holds is nobody's, so nothing is held
+/// against it.
+fn recorded_table(
+    folder: &Path,
+    record: &RoundRecord,
+    most_rows: u64,
+    found: &mut Verification,
+) -> Result<Option<Vec<u8>>, ValidatorError> {
+    if most_rows > MAX_ROWS {
+        let problem = format!("its students and prompts make {most_rows} positions; {MAX_ROWS} are read at most");
+        found.problem("students", problem);
+        return Ok(None);
+    }
+    let most_bytes = ROW_BYTES * most_rows + STUDENT_BYTES * (record.students.len() as u64 + 1);
+    let most_bytes = most_bytes.min(MAX_TABLE_BYTES);
+    let problem = match read_bytes(&folder.join(POSITIONS_PARQUET), most_bytes) {
+        Ok(Some(table)) if hex(&Sha256::digest(&table)) == record.positions_sha256 => return Ok(Some(table)),
+        Ok(Some(_)) => "its SHA-256 is not that of the record: it was changed".to_owned(),
+        Ok(None) => format!("it is longer than {most_bytes} bytes, which the positions of this round cannot take"),
+        Err(EvalError::Read { source, .. }) if source.kind() == ErrorKind::NotFound => "it is not there".to_owned(),
+        Err(error) => return Err(error.into()),
+    };
+    found.problem(POSITIONS_PARQUET, problem);
+    Ok(None)
+}
+
 /// The KL of each student by prompt and position, where the table is one of this round.
 fn positions(
-    folder: &Path,
+    table: Vec<u8>,
+    most_rows: u64,
     record: &RoundRecord,
     sequences: &[TokenSequence],
     found: &mut Verification,
 ) -> Option<Vec<Vec<Vec<f64>>>> {
     found.checked.push("every position is there once, with the teacher's token");
     // The parquet reader panics at some footers that cannot be true, and a forged record may have any.
-    let rows = match std::panic::catch_unwind(|| read_positions(&folder.join(POSITIONS_PARQUET))) {
-        Ok(Ok(rows)) => rows,
-        Ok(Err(error)) => {
-            found.problem(POSITIONS_PARQUET, error.to_string());
-            return None;
-        }
-        Err(_) => {
-            found.problem(POSITIONS_PARQUET, "it is not a table that can be read");
-            return None;
-        }
-    };
-    let mut rows = rows.into_iter().peekable();
-    let mut all = Vec::new();
+    match catch_unwind(AssertUnwindSafe(|| rows_by_student(table, most_rows, record, sequences))) {
+        Ok(Ok(positions)) => return Some(positions),
+        Ok(Err(problem)) => found.problems.push(problem),
+        Err(_) => found.problem(POSITIONS_PARQUET, "it is not a table that can be read"),
+    }
+    None
+}
+
+fn rows_by_student(
+    table: Vec<u8>,
+    most_rows: u64,
+    record: &RoundRecord,
+    sequences: &[TokenSequence],
+) -> Result<Vec<Vec<Vec<f64>>>, Problem> {
+    let wrong = |place: String, problem: &str| Problem { place, problem: problem.to_owned() };
+    let unreadable = |error: EvalError| wrong(POSITIONS_PARQUET.to_owned(), &error.to_string());
+    let mut rows = read_positions(table, most_rows).map_err(unreadable)?;
+    let mut next = rows.next().transpose().map_err(unreadable)?;
+    let mut all = Vec::with_capacity(record.students.len());
     for student in &record.students {
         let name = student.miner.to_string();
         let mut of_student: Vec<Vec<f64>> = Vec::new();
-        while let Some(PositionRow { prompt, position, token, kl, .. }) = rows.next_if(|row| row.student == name) {
-            let place = format!("{POSITIONS_PARQUET}: {name}, prompt {prompt}, position {position}");
+        while let Some(row) = next.take_if(|row| *row.student == *name) {
+            let PositionRow { prompt, position, token, kl, .. } = row;
+            let place = || format!("{POSITIONS_PARQUET}: {name}, prompt {prompt}, position {position}");
             let Some(sequence) = sequences.get(prompt as usize) else {
-                found.problem(place, "there is no such prompt");
-                return None;
+                return Err(wrong(place(), "there is no such prompt"));
             };
             if prompt as usize == of_student.len() {
                 of_student.push(Vec::new());
@@ -220,31 +323,31 @@ fn positions(
             let is_next = prompt as usize + 1 == of_student.len()
                 && of_student.last().is_some_and(|done| done.len() == position as usize);
             if !is_next {
-                found.problem(place, "it is out of order");
-                return None;
+                return Err(wrong(place(), "it is out of order"));
             }
             if sequence.continuation().get(position as usize) != Some(&token) {
-                found.problem(place, "its token is not the teacher's");
-                return None;
+                return Err(wrong(place(), "its token is not the teacher's"));
             }
             if let Some(done) = of_student.last_mut() {
                 done.push(kl);
             }
+            next = rows.next().transpose().map_err(unreadable)?;
         }
         for (index, (done, sequence)) in of_student.iter().zip(sequences).enumerate() {
             if done.len() != sequence.continuation().len() {
                 let place = format!("{POSITIONS_PARQUET}: {name}, prompt {index}");
-                found.problem(place, "positions are missing");
-                return None;
+                return Err(wrong(place, "positions are missing"));
             }
         }
         all.push(of_student);
     }
-    if let Some(row) = rows.next() {
-        found.problem(POSITIONS_PARQUET, format!("it has rows of {}, who is not next", quoted(&row.student)));
-        return None;
+    match next {
+        None => Ok(all),
+        Some(row) => {
+            let problem = format!("it has rows of {}, who is not next", quoted(&row.student));
+            Err(wrong(POSITIONS_PARQUET.to_owned(), &problem))
+        }
     }
-    Some(all)
 }
 
 /// Sums, statistics, copies and early stops, from the positions.
@@ -369,7 +472,7 @@ fn first_difference(computed: &Outcome, recorded: &Outcome) -> String {
     }
 }
 
-fn quoted(text: &str) -> String {
+pub(super) fn quoted(text: &str) -> String {
     let short: String = text.chars().take(60).collect();
     format!("{short:?}")
 }

@@ -1,12 +1,17 @@
 //! Records: sound as they are written, and every changed byte of them is found.
 
 use crate::world::{Dice, World};
+use distil_eval::TokenSequence;
+use distil_eval::record::{canonical_json, positions_table};
 use distil_validator::record::{read, verify};
+use sha2::{Digest as _, Sha256};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-pub(crate) const TESTS: &[(&str, fn())] =
-    &[("every_changed_byte_of_a_record_is_found_and_named", every_changed_byte_of_a_record_is_found_and_named)];
+pub(crate) const TESTS: &[(&str, fn())] = &[
+    ("every_changed_byte_of_a_record_is_found_and_named", every_changed_byte_of_a_record_is_found_and_named),
+    ("a_record_forged_to_take_all_memory_is_refused", a_record_forged_to_take_all_memory_is_refused),
+];
 
 /// A round with a king, a challenger that is stopped early, one that wins and one that crashes.
 fn record(world: &mut World) -> PathBuf {
@@ -27,6 +32,84 @@ fn copy(from: &Path, to: &Path) {
     for file in ["record.json", "positions.parquet"] {
         fs::copy(from.join(file), to.join(file)).unwrap();
     }
+}
+
+fn sha256(bytes: &[u8]) -> String {
+    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// Writes a document with the digests that it has to have.
+fn forge(folder: &Path, mut document: serde_json::Value, table: &[u8]) {
+    document["positions_sha256"] = sha256(table).into();
+    let parts = document.as_object_mut().unwrap();
+    parts.remove("sections");
+    let digest = |part| serde_json::Value::from(sha256(&canonical_json(part)));
+    let sections = parts.iter().map(|(name, part)| (name.clone(), digest(part))).collect();
+    parts.insert("sections".to_owned(), serde_json::Value::Object(sections));
+    fs::write(folder.join("record.json"), canonical_json(&document)).unwrap();
+    fs::write(folder.join("positions.parquet"), table).unwrap();
+}
+
+/// Every digest fits, and yet its table or its document would take what no record does.
+fn a_record_forged_to_take_all_memory_is_refused() {
+    let mut world = World::open();
+    let folder = record(&mut world);
+    let forged = world.root.path().join("forged");
+    fs::create_dir_all(&forged).unwrap();
+    let table = fs::read(folder.join("positions.parquet")).unwrap();
+    let document: serde_json::Value = serde_json::from_slice(&fs::read(folder.join("record.json")).unwrap()).unwrap();
+    forge(&forged, document.clone(), &table);
+    let (_, found) = verify(&forged).unwrap();
+    assert!(found.is_sound(), "{:#?}", found.problems);
+    let usual = "profile.kl_floor_nats";
+    assert!(found.other_rules.iter().all(|rule| rule.place != usual), "{:?}", found.other_rules);
+
+    let problems = |document: serde_json::Value, table: &[u8]| -> String {
+        forge(&forged, document, table);
+        let (_, found) = verify(&forged).unwrap();
+        assert!(!found.is_sound());
+        found.problems.iter().map(|problem| format!("{problem}\n")).collect()
+    };
+    // A hundred times the rows: one student after the other, again and again.
+    let prompts: Vec<TokenSequence> = document["prompts"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .enumerate()
+        .map(|(index, prompt)| {
+            let tokens = |name: &str| serde_json::from_value::<Vec<u32>>(prompt[name].clone()).unwrap();
+            TokenSequence::new(index, &tokens("prompt_tokens"), &tokens("continuation_tokens")).unwrap()
+        })
+        .collect();
+    let sequences: Vec<&TokenSequence> = prompts.iter().collect();
+    let zeros: Vec<Vec<f64>> = prompts.iter().map(|prompt| vec![0.0; prompt.continuation().len()]).collect();
+    let many = positions_table(&vec![("nobody", zeros.as_slice()); 40], &sequences).unwrap();
+    let found = problems(document.clone(), &many);
+    assert!(found.contains("rows that it can have") || found.contains("cannot take"), "{found}");
+
+    // As many students as fit into the document make room for no end of rows.
+    let mut crowded = document.clone();
+    let student = crowded["students"][0].clone();
+    crowded["students"] = vec![student; 4000].into();
+    let long = serde_json::json!(vec![1; 20_000]);
+    crowded["prompts"][0]["continuation_tokens"] = long;
+    let found = problems(crowded, &table);
+    assert!(found.contains("are read at most"), "{found}");
+
+    // Other rules than the subnet's are told.
+    let mut other = document.clone();
+    other["rules"]["win_margin"] = 0.5.into();
+    forge(&forged, other, &table);
+    let (_, found) = verify(&forged).unwrap();
+    let places: Vec<&str> = found.other_rules.iter().map(|rule| rule.place.as_str()).collect();
+    assert!(places.contains(&"rules.win_margin"), "{places:?}");
+
+    fs::remove_file(forged.join("positions.parquet")).unwrap();
+    let (_, found) = verify(&forged).unwrap();
+    assert!(found.problems.iter().any(|problem| problem.to_string() == "positions.parquet: it is not there"));
+    fs::write(forged.join("record.json"), vec![b' '; (32 << 20) + 1]).unwrap();
+    let (record, found) = verify(&forged).unwrap();
+    assert!(record.is_none() && found.problems[0].problem.contains("longer than"), "{:?}", found.problems);
 }
 
 fn every_changed_byte_of_a_record_is_found_and_named() {
