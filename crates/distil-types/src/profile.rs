@@ -36,11 +36,20 @@ pub struct SubnetProfile {
 }
 
 impl SubnetProfile {
+    /// The teacher of subnet 97 at the commit that validators use where they are told no other: what
+    /// `Qwen/Qwen3.5-35B-A3B` has had on its main branch since its last change in spring 2026. Public programs and notes
+    /// name it as what they run, and its configuration as what they read.
+    pub const SN97_TEACHER: &'static str = "Qwen/Qwen3.5-35B-A3B@59d61f3ce65a6d9863b86d2e96597125219dc754";
+
+    /// Where the prompts of subnet 97 come from where validators are told no other: FineWeb at its tag v1.4.0, which is
+    /// also what its main branch has. Validators that draw from different commits draw different prompts.
+    pub const SN97_SOURCE: &'static str = "hub:HuggingFaceFW/fineweb@9bb295ddab0e05d785b879661af7260fed5140fc";
+
     /// Bittensor subnet 97: Qwen3.5-35B-A3B distilled into at most 5.25 billion parameters.
     pub fn sn97() -> Self {
         SubnetProfile {
             netuid: NetUid(97),
-            teacher: "Qwen/Qwen3.5-35B-A3B".parse().expect("a valid name"),
+            teacher: Self::SN97_TEACHER.split('@').next().unwrap_or_default().parse().expect("a valid name"),
             vocab_size: 248_320,
             max_parameters: 5_250_000_000,
             round_blocks: 50,
@@ -57,6 +66,17 @@ impl SubnetProfile {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_validators_have_to_agree_on_names_its_commit() {
+        let teacher = crate::ModelRef::parse(SubnetProfile::SN97_TEACHER, |_| false).unwrap();
+        assert!(
+            matches!(teacher, crate::ModelRef::Hub { repo, revision: Some(_) } if repo == SubnetProfile::sn97().teacher)
+        );
+        let source = SubnetProfile::SN97_SOURCE.strip_prefix("hub:").unwrap();
+        let source = crate::ModelRef::parse(source, |_| false).unwrap();
+        assert!(matches!(source, crate::ModelRef::Hub { revision: Some(_), .. }));
+    }
 
     #[test]
     fn subnet_97_is_as_its_rules_say() {

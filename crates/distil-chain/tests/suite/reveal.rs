@@ -70,7 +70,7 @@ async fn a_node_that_lags_behind_loses_no_commitment() {
     let not_yet = RevealState::NotYet { reveal_round: plan.reveal_round, due_unix_ms: plan.reveal_unix_ms };
     let seen = client.reveal_state(NETUID, hotkey(1), &plan, committed.block.number).await.unwrap();
     assert_eq!(seen, not_yet);
-    behind.admin().produce_until(committed.block.number as u32).unwrap();
+    behind.admin().produce_until(committed.block.number).unwrap();
     let seen = client.reveal_state(NETUID, hotkey(1), &plan, committed.block.number).await.unwrap();
     assert_eq!(seen, RevealState::Lost { reason: LostReason::DidNotOpen }, "at that block it should be there");
 }

@@ -11,7 +11,7 @@ use crate::settings::{PromptCount, SamplerChoice, Threads};
 #[derive(Debug, Args)]
 pub(crate) struct DrawArgs {
     /// Where prompts are drawn from: hub:OWNER/DATASET[@REVISION[/FOLDER]], a folder or file of parquet, a .txt, .jsonl
-    /// or .json file [default, where a block is given: hub:HuggingFaceFW/fineweb]
+    /// or .json file [default, where a block is given: hub:HuggingFaceFW/fineweb at the commit that subnet 97 uses]
     #[arg(long, env = "DISTIL_SOURCE", value_name = "SOURCE", hide_env_values = true)]
     pub(crate) source: Option<String>,
     /// The block that decides the draw

@@ -35,10 +35,12 @@ pub(crate) struct ValidateArgs {
     #[arg(long, env = "DISTIL_ONCE", value_name = "BOOL", hide_env_values = true,
           num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = BoolishValueParser::new(), hide_possible_values = true)]
     pub(crate) once: Option<bool>,
-    /// The teacher: owner/repo[@revision] on the Hugging Face Hub [default: the profile's]
+    /// The teacher: owner/repo[@revision] on the Hugging Face Hub; without a revision that of the state's last round with
+    /// it, else the newest [default: the profile's, at a commit]
     #[arg(long, env = "DISTIL_TEACHER", value_name = "MODEL", hide_env_values = true)]
     pub(crate) teacher: Option<String>,
-    /// Where prompts come from: hub:OWNER/DATASET@REV, or a file or folder [default: hub:HuggingFaceFW/fineweb]
+    /// Where prompts come from: hub:OWNER/DATASET[@REV], or a file or folder; without a revision that of the state's last
+    /// round with it, else the newest [default: hub:HuggingFaceFW/fineweb at the commit that subnet 97 uses]
     #[arg(long, env = "DISTIL_SOURCE", value_name = "SOURCE", hide_env_values = true)]
     pub(crate) source: Option<String>,
     /// Folder for lists of files and footers of the source [default: distil in the user's cache folder]

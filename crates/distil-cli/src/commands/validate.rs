@@ -1,6 +1,7 @@
 //! `distil validate`: the epoch loop against a live network.
 
 mod log;
+mod pins;
 pub(crate) mod wiring;
 
 use std::io::Write;
@@ -40,10 +41,11 @@ pub(crate) fn run(
         Some(signatory) => Some(open_hotkey(&signatory.wallet, &signatory.hotkey, notes)?),
         None => None,
     };
-    let source = crate::draw::source(&settings.source, &access, common, notes)?;
-    let teacher_revision = wiring::teacher_revision(settings, &hub).map_err(hub_error)?;
     let mut store = Store::open(&settings.state).map_err(store_error)?;
     store.bind_subnet(settings.profile.netuid, conventions.genesis).map_err(store_error)?;
+    let kept = pins::of_last_round(&store).map_err(store_error)?;
+    let source = pins::source(&settings.source, kept.as_ref(), &hub)?;
+    let teacher_revision = pins::teacher(settings, kept.as_ref(), &hub)?;
     let parts = Parts {
         chain: client,
         hub,

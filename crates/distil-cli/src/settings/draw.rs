@@ -10,9 +10,6 @@ use super::{FileSettings, Layering, PromptCount, SamplerChoice, SettingLine, Thr
 use crate::args::{DrawArgs, PromptsArgs};
 use crate::exit::CommandError;
 
-/// What is drawn from when nobody says.
-const DEFAULT_SOURCE: &str = "hub:HuggingFaceFW/fineweb";
-
 /// What the layers together say of a draw.
 #[derive(Debug)]
 pub(crate) struct DrawLayers {
@@ -88,7 +85,7 @@ impl DrawLayers {
             )
         })?;
         Ok(Draw {
-            source: self.source.unwrap_or_else(|| DEFAULT_SOURCE.to_owned()),
+            source: self.source.unwrap_or_else(|| SubnetProfile::SN97_SOURCE.to_owned()),
             block: BlockRef { number, hash },
             count: self.count.get(),
             sampler: self.sampler,

@@ -106,7 +106,6 @@ pub(crate) struct Validate {
 }
 
 const SECTION: &str = "validate";
-const DEFAULT_SOURCE: &str = "hub:HuggingFaceFW/fineweb";
 
 impl ValidateLayers {
     /// Lays flags and environment over the file over the defaults.
@@ -131,9 +130,9 @@ impl ValidateLayers {
         );
         let state = layers.pick("state", "state", args.state.clone(), table.state.clone(), None);
         let once = layers.pick("once", "once", args.once, table.once, Some(false)).unwrap_or_default();
-        let usual_teacher = Some(profile.teacher.to_string());
+        let usual_teacher = Some(SubnetProfile::SN97_TEACHER.to_owned());
         let teacher = layers.pick("teacher", "teacher", args.teacher.clone(), table.teacher.clone(), usual_teacher);
-        let usual_source = Some(DEFAULT_SOURCE.to_owned());
+        let usual_source = Some(SubnetProfile::SN97_SOURCE.to_owned());
         let source = layers.pick("source", "source", args.source.clone(), table.source.clone(), usual_source);
         let cache = layers.pick("cache", "cache", args.cache.clone(), table.cache.clone(), super::draw::usual_cache());
         let usual_count = PromptCount::literal(40);
@@ -262,7 +261,7 @@ impl ValidateLayers {
             state,
             once: self.once,
             teacher_revision,
-            source: self.source.unwrap_or_else(|| DEFAULT_SOURCE.to_owned()),
+            source: self.source.unwrap_or_else(|| SubnetProfile::SN97_SOURCE.to_owned()),
             cache: self.cache,
             sampling,
             worker: self.worker,

@@ -64,11 +64,81 @@ fn an_epoch_without_a_challenger_evaluates_nothing() {
         first.stderr.lines().map(|line| serde_json::from_str(line).expect("a log line of JSON")).collect();
     assert!(lines.iter().all(|line| line["round"].is_string() && line["hotkey"].is_string()), "{}", first.stderr);
     assert!(lines.iter().any(|line| line["message"] == "subnet read" && line["block"] == 50), "{}", first.stderr);
+    // The teacher was named without a commit: which one it is, and what to write to keep it, is told.
+    let pinned = lines.iter().find(|line| line["setting"] == "teacher").expect("a line about the teacher's commit");
+    let (repo, revision) =
+        pinned["pinned"].as_str().and_then(|name| name.split_once('@')).expect("owner/repo@revision");
+    assert_eq!((repo, revision.len(), &pinned["level"]), ("lab/teacher", 40, &json!("WARN")), "{pinned}");
     // Started again, it finds the same block and again nothing to do: no commitment, no round.
     let second = ended(validate(&place, &hub, &net.endpoint()).args(arguments)).expect_code(0);
     assert_eq!((&second.json()["epoch"], &second.json()["king"]), (&json!("no_round"), &Value::Null));
     let sent = net.admin().requests().iter().filter(|request| request.method.starts_with("author_submit")).count();
     assert_eq!(sent, 0, "with no king nothing is sent");
+}
+
+/// A new commit of the teacher's repository does not change the rounds of a validator that is started again.
+#[test]
+fn the_commit_of_the_last_round_is_kept_where_none_is_given() {
+    use distil_devhub::RepoKind;
+    let (place, hub, net) = (Place::new(), hub(), chain());
+    let revision = |name: &str| name.split_once('@').map(|(_, revision)| revision.to_owned()).expect("a revision");
+    let pinned = |place: &Place| -> String {
+        let mut command = validate(place, &hub, &net.endpoint());
+        let run = ended(command.args(["--once", "--log-format", "json", "--format", "json"])).expect_code(0);
+        let lines = run.stderr.lines().map(|line| serde_json::from_str::<Value>(line).expect("a log line of JSON"));
+        let lines: Vec<Value> = lines.filter(|line| line["setting"] == "teacher").collect();
+        lines[0]["pinned"].as_str().expect("text").to_owned()
+    };
+    let first = pinned(&place);
+    // A round of this state, with that commit.
+    let mut store = distil_store::Store::open(&place.path("state")).expect("a store");
+    store.begin_round(&round(&revision(&first)), 1).expect("a round");
+    store.void_round(distil_store::RoundNumber(1), "of no use", 2).expect("an end");
+    drop(store);
+    let folder = place.path("other");
+    std::fs::create_dir(&folder).expect("a folder");
+    for entry in std::fs::read_dir(tiny("teacher")).expect("a model") {
+        let path = entry.expect("an entry").path();
+        std::fs::copy(&path, folder.join(path.file_name().expect("a name"))).expect("a copy");
+    }
+    std::fs::write(folder.join("README.md"), "another commit").expect("a file");
+    let newest = hub.publish(RepoKind::Model, "lab/teacher", &folder).expect("a commit");
+    assert_ne!(newest, revision(&first));
+    assert_eq!(pinned(&place), first, "the state's last round has it");
+    assert_eq!(revision(&pinned(&Place::new())), newest, "a new state begins with the newest");
+}
+
+/// A round of this teacher.
+fn round(teacher_revision: &str) -> distil_store::NewRound {
+    use distil_scoring::{CheckVerdict, Miner, Rules, Seat};
+    use distil_types::{BlockHash, BlockRef, MinerKey, SubnetProfile, Uid};
+    let settings = distil_scoring::RoundSettings {
+        protocol: "distil/1".to_owned(),
+        code_version: "0.1.0".to_owned(),
+        netuid: NETUID,
+        teacher: "lab/teacher".parse().expect("a name"),
+        teacher_revision: teacher_revision.parse().expect("40 digits"),
+        source: "path:prompts.json".to_owned(),
+        sampler: "distil".to_owned(),
+        prompts: 1,
+        max_prompt_tokens: 1024,
+        max_new_tokens: 512,
+        continuation: "greedy".to_owned(),
+    };
+    let commitment = distil_types::Commitment {
+        model: "lab/student".parse().expect("a name"),
+        revision: "0a".repeat(20).parse().expect("40 digits"),
+    };
+    let key = MinerKey::new(Hotkey::from_account_id([5; 32]), 1);
+    let mut miner = Miner::new(key, commitment);
+    miner.check = CheckVerdict::Passed;
+    miner.seat = Some(Seat { uid: Uid(1), hotkey: key.hotkey, registered_at_block: 0 });
+    let block = BlockRef { number: 1, hash: BlockHash::from_bytes([7; 32]) };
+    let rules = Rules::of(&SubnetProfile::sn97());
+    let plan = distil_scoring::plan(block, &settings, None, &[miner], &rules).expect("a plan").round.expect("a round");
+    let prompt =
+        distil_store::RoundPrompt { id: "prompts:0".to_owned(), digest: "0".repeat(64), text: "a text".to_owned() };
+    distil_store::NewRound { plan, prompts: vec![prompt], settings: json!({}) }
 }
 
 #[test]

@@ -7,7 +7,6 @@ use anyhow::Context as _;
 use distil_chain::TransactionWait;
 use distil_dataset::PromptSource;
 use distil_eval::worker::{ComputeDevice, PassSettings, Worker, WorkerCommand, WorkerLimits};
-use distil_hub::{Hub, HubError, RepoKind};
 use distil_scoring::Rules;
 use distil_types::Revision;
 use distil_validator::{Continuation, Stop, ValidatorSettings};
@@ -43,14 +42,6 @@ pub(crate) fn stop_on_signals(stop: &Stop) -> Result<(), CommandError> {
         }
     });
     Ok(())
-}
-
-/// The commit of the teacher: the one that was given, or the newest.
-pub(crate) fn teacher_revision(settings: &Validate, hub: &Hub) -> Result<Revision, HubError> {
-    match settings.teacher_revision {
-        Some(revision) => Ok(revision),
-        None => Ok(hub.main_commit(RepoKind::Model, &settings.profile.teacher)?.revision),
-    }
 }
 
 /// What runs passes: the command given, or this program.
