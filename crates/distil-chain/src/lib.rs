@@ -36,7 +36,8 @@
 //!
 //! - [`ChainClient`]: reads a subnet at one final block ([`Snapshot`]), commits a model to it ([`CommitPlan`]) and follows
 //!   it to its reveal. Every await has a deadline, endpoints take turns, a transaction is sent once and looked for, and
-//!   every [`ChainError`] says whether to try again, to wait, or to give up.
+//!   every [`ChainError`] says whether to try again, to wait, or to give up. It stays with one chain, known by its block 0
+//!   ([`FINNEY_GENESIS`] is Bittensor's).
 //! - [`WeightPlan`]: who gets weight. [`ChainClient::sign_weights`] makes a transaction of it as the chain takes it, in the
 //!   open or sealed, unless it is there; kept, it can be found again whatever happens ([`ChainClient::find_weights`]).
 //!   [`ChainClient::send_weights`] sends it; [`ChainClient::confirm_weights`] says later what became of sealed weights.

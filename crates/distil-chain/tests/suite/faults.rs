@@ -30,6 +30,8 @@ async fn b4_a_commitment_survives_the_loss_of_any_call() {
 async fn b4_weights_are_signed_whatever_call_is_lost() {
     let net = subnet(DevNetSettings::default());
     let drand = drand(&net);
+    // Until the hotkey may set weights for the first time.
+    net.admin().produce_blocks(10).unwrap();
     for fault in [FaultKind::Drop, FaultKind::NeverAnswer] {
         for lost in 0..CALLS {
             net.admin().clear_faults();

@@ -137,7 +137,7 @@ impl Chain {
         self.store.at(self.best().number()).expect("the best block's storage is kept")
     }
 
-    /// The runtime that a block was made by.
+    /// The runtime that a block has in its storage: who asks at the block is told of it, and the next block is made by it.
     pub(crate) fn runtime_at(&self, number: u32) -> &Arc<Runtime> {
         let at = self.runtimes.partition_point(|(from, _)| *from <= number);
         &self.runtimes[at.saturating_sub(1)].1

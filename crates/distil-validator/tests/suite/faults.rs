@@ -191,7 +191,7 @@ fn d7_lost_states() {
         world.site.log().read().iter().filter(|line| line.0 == what && line.1 == of).count()
     };
     assert_eq!(runs("begin-teacher", TEACHER), 2);
-    assert_eq!(runs("end-student", &self::repo(1, 3000)), 1, "the king's result was there");
+    assert_eq!(runs("begin-student", &self::repo(1, 3000)), 1, "the king's result was there");
 }
 
 fn a6_a_king_that_is_removed_falls() {

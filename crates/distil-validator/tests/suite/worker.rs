@@ -101,7 +101,6 @@ pub(crate) fn work(folder: &Path) {
         "teacher" => teacher(folder, repo, revision, key, &what["prompts"]),
         _ => student(folder, repo, revision, key, what["cache_digest"].as_str().expect("a digest"), &log),
     }
-    log.line(&format!("end-{pass}"), &format!("{key} {repo}"));
 }
 
 /// What this worker says a fault of its host is.
