@@ -82,7 +82,7 @@ pub enum LostWeights {
 }
 
 impl ChainClient {
-    /// What became of weights that [`ChainClient::set_weights`] committed, by the newest final block.
+    /// What became of weights that [`ChainClient::send_weights`] committed, by the newest final block.
     ///
     /// # Errors
     /// Those of reading, and [`ChainError::Snapshot`] for a metagraph that cannot be true.
