@@ -186,9 +186,9 @@ pub struct Plan {
 /// Plans the round of a block.
 ///
 /// A round is needed when there is an eligible challenger that was not evaluated, or the throne is vacant and there is
-/// anybody to take it. A king alone is no reason for one. Challengers are taken [in turn](challengers_in_turn). With a vacant throne, the [`Rules::RETURNING`] best that
-/// completed an earlier round and are still eligible take part as well. Their old scores say who is taken in and
-/// nothing else.
+/// anybody to take it. A king alone is no reason for one. Challengers are taken [in turn](challengers_in_turn). With a
+/// vacant throne, the [`Rules::RETURNING`] best that completed an earlier round and are still eligible take part as well.
+/// Their old scores say who is taken in and nothing else.
 ///
 /// `king` is the miner that holds the crown by the last decision, as it is now; it may be among `miners`, too. A king
 /// loses the crown here only when it is disqualified, no longer registered, invalid, or has failed three times: a
