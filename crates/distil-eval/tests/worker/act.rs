@@ -87,6 +87,16 @@ fn misbehave(fault: &str, argument: Option<String>) {
         "terminate" => kill_self(Signal::TERM),
         "panic" => panic!("made for this test"),
         "leave" => {}
+        "chosen-first" => {
+            // The outer process may not have come to it yet.
+            for _ in 0..1000 {
+                let score = std::fs::read_to_string("/proc/self/oom_score_adj").expect("a score");
+                if score.trim() == "1000" {
+                    kill_self(Signal::KILL);
+                }
+                thread::sleep(Duration::from_millis(5));
+            }
+        }
         "hang" => sleep(),
         "idle" => loop {
             say(r#"{"heartbeat":{"from":"pass"}}"#);

@@ -13,6 +13,7 @@ pub(crate) const TESTS: &[(&str, fn())] = &[
     ("faults::d13_a_student_that_ends_its_process_fails_alone", d13_a_student_that_ends_its_process_fails_alone),
     ("faults::d13_what_ends_before_the_model_is_touched_is_not_the_models", d13_before_the_model_is_touched),
     ("faults::d13_a_student_too_large_for_memory_fails_alone", d13_a_student_too_large_for_memory_fails_alone),
+    ("faults::d13_memory_that_runs_out_ends_the_student_first", d13_memory_that_runs_out_ends_the_student_first),
     ("faults::c8_a_student_that_hangs_is_given_up", c8_a_student_that_hangs_is_given_up),
     ("faults::d14_garbage_is_no_result", d14_garbage_is_no_result),
     ("faults::s0_11_a_result_is_this_requests_or_none", s0_11_a_result_is_this_requests_or_none),
@@ -127,6 +128,14 @@ fn d13_a_student_too_large_for_memory_fails_alone() {
     assert_eq!(error.blame(), Blame::Model, "{error:?}");
     let next = score(&limited, &teacher, &tiny("student-b")).unwrap();
     assert!(!next.positions_kl_nats.is_empty());
+}
+
+fn d13_memory_that_runs_out_ends_the_student_first() {
+    let bench = Bench::new();
+    let teacher = bench.teacher();
+    // It ends as the kernel would end it once the kernel would choose it before all others, and in another way if not.
+    let error = fails(&bench.worker(&["chosen-first"]), &teacher);
+    assert_eq!(error, WorkerError::Crashed { ending: Ending::Signal(9), stage: Some(Stage::Load) });
 }
 
 fn c8_a_student_that_hangs_is_given_up() {

@@ -123,6 +123,15 @@ fn start(threads: usize) -> io::Result<Child> {
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .spawn()
+        .inspect(end_first)
+}
+
+/// Where memory runs out, Linux is to end the process that runs a stranger's model, and not this one or the validator,
+/// which then could not tell whose fault it was. Any process may ask that of its own; where it can't, nothing is lost.
+fn end_first(child: &Child) {
+    if cfg!(target_os = "linux") {
+        let _ = std::fs::write(format!("/proc/{}/oom_score_adj", child.id()), "1000");
+    }
 }
 
 /// Waits for the inner process, whose output is over; one that has no business any more is ended.
