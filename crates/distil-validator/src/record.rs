@@ -1,4 +1,5 @@
-//! Records: the folder of a finished round, which anybody can check.
+//! Records: the folder of a round that came to an outcome, which anybody can check. A round that is void through its king
+//! has one, too: what the king failed with is in it.
 //!
 //! `record.json` is canonical JSON, `positions.parquet` has every position of every student. Each part of the document has
 //! its digest in the document, so a changed byte is found and its place is named; and all that follows from other parts
@@ -38,11 +39,11 @@ pub(crate) fn hex(bytes: &[u8]) -> String {
     })
 }
 
-/// Writes the record of a finished round: both files, at once.
+/// Writes the record of a round that came to an outcome: both files, at once.
 ///
 /// # Errors
 ///
-/// The round is not finished or not whole, or the folder cannot be written.
+/// The round has no outcome or is not whole, or the folder cannot be written.
 pub fn write(folder: &Path, round: &Round, weights: &Value) -> Result<WrittenRecord, ValidatorError> {
     let prompts = match &round.teacher {
         Some(teacher) => crate::stored::scored_prompts(&round.start.prompts, teacher)?,

@@ -12,7 +12,7 @@ use distil_hub::{Hub, RepoAt, RepoFile, RepoKind};
 use distil_scoring::{
     ConfirmedDecision, Decision, FinishedRound, Plan, RoundPlan, Seat, Throne, Vacancy, decide, plan,
 };
-use distil_store::{NewRound, Round, RoundPrompt, Store, StoreReader};
+use distil_store::{NewRound, Round, RoundPrompt, RoundState, Store, StoreReader};
 use distil_types::BlockRef;
 use record::IntegrityRecord;
 use serde_json::json;
@@ -369,7 +369,12 @@ impl Validator {
         for number in self.store.rounds_without_record()? {
             let Some(round) = self.store.round(number)? else { continue };
             let weights = self.weights_of(number)?;
-            let folder = self.settings.records.join(round.id().to_string());
+            // A void round is perhaps tried again under the same name.
+            let name = match round.state {
+                RoundState::Void => format!("{}-void-{number}", round.id()),
+                _ => round.id().to_string(),
+            };
+            let folder = self.settings.records.join(name);
             let written = record::write(&folder, &round, &weights)?;
             self.store.mark_record_written(number, &written)?;
             self.tell(Event::RecordWritten { round: round.id(), folder });

@@ -73,7 +73,7 @@ impl StoreReader {
         })
     }
 
-    /// Finished rounds of which no record is written yet, oldest first.
+    /// Rounds that came to an outcome, be it that they are void, and of which no record is written yet, oldest first.
     ///
     /// # Errors
     ///
@@ -81,7 +81,10 @@ impl StoreReader {
     pub fn rounds_without_record(&self) -> Result<Vec<RoundNumber>, StoreError> {
         self.read(|connection| {
             let mut statement = connection
-                .prepare_cached("SELECT id FROM rounds WHERE state = 'finished' AND record_path IS NULL ORDER BY id")?;
+                .prepare_cached(
+                "SELECT id FROM rounds WHERE state IN ('finished', 'void') AND outcome IS NOT NULL AND record_path IS NULL
+                 ORDER BY id",
+            )?;
             Ok(statement.query_map([], |row| Ok(RoundNumber(row.get(0)?)))?.collect::<Result<_, _>>()?)
         })
     }

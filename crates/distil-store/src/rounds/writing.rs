@@ -362,21 +362,24 @@ impl Store {
         })
     }
 
-    /// Records where the record of a finished round is.
+    /// Records where the record of a round that came to an outcome is.
     ///
     /// # Errors
     ///
-    /// [`StoreError::NotFound`] where there is no such finished round; [`StoreError::Conflict`] where another record was
+    /// [`StoreError::NotFound`] where there is no such round; [`StoreError::Conflict`] where another record was
     /// written of it.
     pub fn mark_record_written(&mut self, round: RoundNumber, record: &WrittenRecord) -> Result<(), StoreError> {
         self.write(|transaction| {
             let digest: Option<Option<[u8; 32]>> = transaction
-                .query_row("SELECT record_digest FROM rounds WHERE id = ?1 AND state = 'finished'", [round.0], |row| {
-                    row.get(0)
-                })
+                .query_row(
+                    "SELECT record_digest FROM rounds
+                     WHERE id = ?1 AND state IN ('finished', 'void') AND outcome IS NOT NULL",
+                    [round.0],
+                    |row| row.get(0),
+                )
                 .optional()?;
             match digest {
-                None => return Err(StoreError::NotFound { what: format!("finished round {round}") }.into()),
+                None => return Err(StoreError::NotFound { what: format!("decided round {round}") }.into()),
                 Some(Some(digest)) if digest != record.digest.0 => {
                     return Err(StoreError::Conflict {
                         what: "the record of a round",
@@ -395,7 +398,7 @@ impl Store {
     }
 
     /// Takes the KL of single positions out of the store where nothing needs it any more: of rounds whose record has it, and
-    /// of void ones, of which no record is written. Gives of how many students. To be called as often as one likes: what
+    /// of those that were void before they were decided, of which no record is written. Gives of how many students. To be called as often as one likes: what
     /// an end in the middle left is taken by the next call.
     ///
     /// # Errors
@@ -406,7 +409,7 @@ impl Store {
             Ok(transaction.execute(
                 "UPDATE round_students SET positions_kl_nats = NULL
                  WHERE positions_kl_nats IS NOT NULL
-                   AND round IN (SELECT id FROM rounds WHERE record_path IS NOT NULL OR state = 'void')",
+                   AND round IN (SELECT id FROM rounds WHERE record_path IS NOT NULL OR (state = 'void' AND outcome IS NULL))",
                 [],
             )?)
         })

@@ -171,7 +171,7 @@ CREATE TABLE rounds (
     CHECK ((state IN ('finished', 'void')) = (ended_unix_ms IS NOT NULL)),
     CHECK (state <> 'decided' OR decision IS NOT NULL),
     CHECK (state <> 'finished' OR outcome IS NOT NULL),
-    CHECK (record_path IS NULL OR state = 'finished'),
+    CHECK (record_path IS NULL OR (state IN ('finished', 'void') AND outcome IS NOT NULL)),
     CHECK ((record_path IS NULL) = (record_digest IS NULL))
 ) STRICT;
 CREATE UNIQUE INDEX one_open_round ON rounds (is_open);

@@ -110,6 +110,15 @@ fn d5_a_king_that_fails_voids_the_round() {
         assert!(events.contains(&Event::Canary { passed: true }));
         assert_eq!(king(&validator), Some(one), "it keeps its crown");
         assert_eq!(validator.store().failures().unwrap()[&one].len(), failures);
+        // What it failed with is on record, for anybody to check.
+        let round = validator.store().rounds(0, 1).unwrap()[0].clone();
+        assert_eq!(round.state, distil_store::RoundState::Void);
+        let folder = world.root.path().join("records").join(format!("{}-void-{}", round.id, round.number));
+        let (record, found) = distil_validator::record::verify(&folder).unwrap();
+        assert!(found.is_sound(), "{:#?}", found.problems);
+        let record = record.unwrap();
+        assert!(record.decision.void.is_some(), "{:#?}", record.decision);
+        assert_eq!((record.students[0].miner, record.students[0].kl), (one, None));
     }
     // The third one is proof.
     for _ in 0..2 {
