@@ -37,7 +37,7 @@ impl From<CommandError> for OutputError {
 
 /// Writes one JSON document, indented, with a newline at its end.
 ///
-/// Characters that could act on a terminal are written as `\uXXXX`, which is the same JSON.
+/// Characters that could act on a terminal are written as JSON escapes (`\u001b` for escape), which is the same document.
 pub(crate) fn write_json(out: &mut dyn Write, document: &impl Serialize) -> Result<(), OutputError> {
     // Into memory first, so a document that cannot be written leaves no half of one.
     let mut bytes = Vec::new();

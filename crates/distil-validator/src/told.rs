@@ -117,14 +117,14 @@ mod tests {
     use super::*;
     use std::io;
 
-    const HOME: &str = "/root/.cache/huggingface/hub/models--alice--student";
+    const HOME: &str = "/home/operator/.cache/huggingface/hub/models--alice--student";
 
     fn commitment() -> Commitment {
         Commitment { model: "alice/student".parse().unwrap(), revision: "ab".repeat(20).parse().unwrap() }
     }
 
     fn is_clean(told: &str) -> bool {
-        !["/root", "huggingface/hub", "gpu-7", "ssh", ".cache"].iter().any(|part| told.contains(part))
+        !["/home", "huggingface/hub", "gpu-7", "ssh", ".cache"].iter().any(|part| told.contains(part))
     }
 
     #[test]

@@ -190,7 +190,7 @@ fn d17_nothing_of_a_host() {
         told += &format!("{:?} {:?}", round.results[&key].run, validator.store().verdicts_of(&key).unwrap());
     }
     told += &format!("{:?}", validator.store().failures().unwrap());
-    for part in ["/root", ".cache", "/hub"] {
+    for part in ["/home", ".cache", "/hub"] {
         assert!(!told.contains(part), "{part}: {told}");
     }
     // What a model's process says is of the model; what the host and the way to it say is not.
