@@ -20,10 +20,8 @@ pub struct CheckRecord {
     pub state: CheckState,
     /// Everything that was found.
     pub report: Value,
-    /// The repository as it was judged, for later looks to compare with.
+    /// The repository as it was judged, for later looks to compare with, and how often it was not there since.
     pub repository: Option<Value>,
-    /// How often it was not there, and since when.
-    pub absence_log: Option<Value>,
     /// When.
     pub checked_unix_ms: u64,
 }
@@ -76,11 +74,11 @@ impl Store {
             transaction
                 .prepare_cached(
                     "INSERT INTO checks (hotkey, commit_block, model, revision, state, codes, sentence, tries,
-                         not_before_unix_s, report, repository, absence_log, checked_unix_ms)
-                     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)
+                         not_before_unix_s, report, repository, checked_unix_ms)
+                     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)
                      ON CONFLICT DO UPDATE SET model = ?3, revision = ?4, state = ?5, codes = ?6, sentence = ?7,
-                         tries = ?8, not_before_unix_s = ?9, report = ?10, repository = ?11, absence_log = ?12,
-                         checked_unix_ms = ?13",
+                         tries = ?8, not_before_unix_s = ?9, report = ?10, repository = ?11,
+                         checked_unix_ms = ?12",
                 )?
                 .execute((
                     Text(key.hotkey),
@@ -94,28 +92,9 @@ impl Store {
                     wait.map(|(_, not_before)| not_before),
                     report,
                     check.repository.as_ref().map(Value::to_string),
-                    check.absence_log.as_ref().map(Value::to_string),
                     check.checked_unix_ms,
                 ))?;
             Ok(())
-        })
-    }
-
-    /// Records what a later look at the repository brought: it was there, or how often it was not.
-    ///
-    /// # Errors
-    ///
-    /// [`StoreError::NotFound`] where the miner was never checked.
-    pub fn record_absence_log(&mut self, key: &MinerKey, absence_log: &Value) -> Result<(), StoreError> {
-        self.write(|transaction| {
-            let changed = transaction.execute(
-                "UPDATE checks SET absence_log = ?3 WHERE hotkey = ?1 AND commit_block = ?2",
-                (Text(key.hotkey), key.commit_block, absence_log.to_string()),
-            )?;
-            match changed {
-                0 => Err(StoreError::NotFound { what: format!("check of {key}") }.into()),
-                _ => Ok(()),
-            }
         })
     }
 
@@ -264,7 +243,6 @@ fn check_record(row: &Row<'_>) -> rusqlite::Result<CheckRecord> {
         state: check_state(row)?,
         report: json(row, "report")?,
         repository: document("repository")?,
-        absence_log: document("absence_log")?,
         checked_unix_ms: row.get("checked_unix_ms")?,
     })
 }

@@ -89,7 +89,6 @@ impl Validator {
             state,
             report,
             repository: Some(json!(looks)),
-            absence_log: None,
             checked_unix_ms: unix_ms,
         };
         self.store.record_check(key, &check)?;

@@ -64,7 +64,6 @@ CREATE TABLE checks (
     not_before_unix_s INTEGER,
     report TEXT NOT NULL,
     repository TEXT,
-    absence_log TEXT,
     checked_unix_ms INTEGER NOT NULL,
     PRIMARY KEY (hotkey, commit_block),
     CHECK ((state = 'invalid') = (codes IS NOT NULL)),

@@ -66,8 +66,7 @@ proptest! {
         let (_folder, mut store) = store();
         let miner = MinerKey::new(hotkey, commit_block);
         let check = CheckRecord {
-            commitment, state, report: report.clone(), repository: repository.clone(), absence_log: repository,
-            checked_unix_ms: when,
+            commitment, state, report: report.clone(), repository, checked_unix_ms: when,
         };
         store.record_check(&miner, &check).unwrap();
         prop_assert_eq!(store.check(&miner).unwrap(), Some(check));

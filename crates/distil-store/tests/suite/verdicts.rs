@@ -16,8 +16,7 @@ pub(crate) fn waiting(reason: &str) -> CheckRecord {
         commitment: commitment(1),
         state: CheckState::Waiting { reason: reason.to_owned(), tries: 2, not_before_unix_s: 1_700_000_000 },
         report: json!({}),
-        repository: None,
-        absence_log: Some(json!({ "looks": 2 })),
+        repository: Some(json!({ "looks": 2 })),
         checked_unix_ms: 5,
     }
 }
@@ -197,9 +196,6 @@ fn checks_are_read_as_they_were_recorded() {
         assert_eq!(store.check(&key(1, 10)).unwrap(), Some(check.clone()));
         assert_eq!(store.checks().unwrap()[&key(1, 10)], check);
     }
-    store.record_absence_log(&key(1, 10), &json!({ "looks": 3 })).unwrap();
-    assert_eq!(store.check(&key(1, 10)).unwrap().unwrap().absence_log, Some(json!({ "looks": 3 })));
-    assert!(matches!(store.record_absence_log(&key(2, 10), &json!(0)), Err(StoreError::NotFound { .. })));
 }
 
 #[test]

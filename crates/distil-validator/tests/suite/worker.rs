@@ -104,7 +104,8 @@ pub(crate) fn work(folder: &Path) {
 }
 
 /// What this worker says a fault of its host is.
-pub(crate) const HOST_FAULT: &str = "ssh: connect to host gpu-7.internal: /home/operator/.cache/huggingface/hub is not there";
+pub(crate) const HOST_FAULT: &str =
+    "ssh: connect to host gpu-7.internal: /home/operator/.cache/huggingface/hub is not there";
 
 /// A model's files as they lie in this worker's cache, where they stay once they were brought; those of students are
 /// taken from the validator's.
